@@ -1,0 +1,87 @@
+"""What can go wrong on Booty's side: each error carries a stable code and a sentence safe to publish."""
+
+from __future__ import annotations
+
+
+class BootyError(Exception):
+    """An error of Booty or of its surroundings.
+
+    `code` is stable and shown to people. `public` is the sentence that may appear on GitHub: it names
+    no path of the host, no secret and no traceback. The exception's own text may be more precise and
+    stays in the admin and in Sentry.
+    """
+
+    code = "crashed"
+    public = "Booty met an error of its own."
+
+    def __init__(self, message: str = "", *, public: str | None = None) -> None:
+        super().__init__(message or self.public)
+        if public is not None:
+            self.public = public
+
+
+class WorkspaceUnavailable(BootyError):
+    """The repository could not be fetched or checked out."""
+
+    code = "workspace_unavailable"
+    public = "The repository could not be fetched. Check that it exists and that Booty may read it."
+
+
+class EnvironmentUnavailable(WorkspaceUnavailable):
+    """The Python environment for the repository's commands could not be made."""
+
+    public = "No Python environment could be made for the repository's commands."
+
+
+class EngineFailed(BootyError):
+    """The coding engine could not be started, or ended in a way that says nothing about the code."""
+
+    code = "engine_failed"
+    public = "The coding engine failed."
+
+
+class GitHubRefused(BootyError):
+    """GitHub did not do what was asked.
+
+    `status` is the HTTP status, or 0 when GitHub could not be reached; `retry_after` is in seconds,
+    when GitHub named a time.
+    """
+
+    code = "github_refused"
+    public = "GitHub did not accept a request that Booty needed."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        retry_after: float | None = None,
+        public: str | None = None,
+    ) -> None:
+        super().__init__(message, public=public)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class RunTimedOut(BootyError):
+    """The run used up the time that a whole run may take."""
+
+    code = "run_timed_out"
+    public = "The run took longer than a whole run may take."
+
+
+class RunStopped(Exception):
+    """This process no longer owns the run: it was cancelled, superseded or taken over.
+
+    Not a BootyError, since nothing went wrong: the process ends its work and says nothing.
+    """
+
+
+def code_of(error: BaseException) -> str:
+    """Return the stable failure code of any exception."""
+    return error.code if isinstance(error, BootyError) else BootyError.code
+
+
+def public_sentence(error: BaseException) -> str:
+    """Return the sentence about any exception that may be published."""
+    return error.public if isinstance(error, BootyError) else BootyError.public

@@ -1,0 +1,146 @@
+"""GitHub's API, spoken through PyGithub: who we are there, and how its refusals reach the rest of Booty."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import requests
+from github import Auth, Github, GithubException, GithubIntegration
+from github.Repository import Repository
+from urllib3.util.retry import Retry
+
+from booty_site.errors import GitHubRefused
+from booty_site.execution.git import Remote
+
+TIMEOUT_SECONDS = 15
+WRITE_PERMISSIONS = ("admin", "maintain", "write")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How Booty signs in: as an App (it may make checks), or with a personal token."""
+
+    api_url: str
+    web_url: str
+    token: str = ""
+    app_id: int = 0
+    private_key: str = ""
+
+    @property
+    def is_app(self) -> bool:
+        return bool(self.app_id)
+
+
+class GitHub:
+    """One repository on GitHub, as Booty may use it. Methods raise GitHubRefused."""
+
+    def __init__(self, credentials: Credentials, full_name: str) -> None:
+        self.credentials = credentials
+        self.full_name = full_name
+
+    @cached_property
+    def repository(self) -> Repository:
+        return self._api.get_repo(self.full_name, lazy=True)
+
+    @cached_property
+    def login(self) -> str:
+        """The login that Booty's own comments carry."""
+        with refusals("asking who Booty is"):
+            if self.credentials.is_app:
+                return f"{self._integration.get_app().slug}[bot]"
+            return self._api.get_user().login
+
+    def remote(self) -> Remote:
+        """Return the address to clone from and push to, and the token for it."""
+        with refusals("asking for a token"):
+            token = self._auth.token if self.credentials.is_app else self.credentials.token
+        return Remote(f"{self.credentials.web_url}/{self.full_name}.git", token)
+
+    def may_write(self, login: str) -> bool:
+        """Tell whether a person may push to the repository."""
+        with refusals(f"asking for the permission of {login}"):
+            return self.repository.get_collaborator_permission(login) in WRITE_PERMISSIONS
+
+    @cached_property
+    def _integration(self) -> GithubIntegration:
+        auth = Auth.AppAuth(self.credentials.app_id, self.credentials.private_key)
+        return GithubIntegration(auth=auth, base_url=self.credentials.api_url, timeout=TIMEOUT_SECONDS, retry=_retry())
+
+    @cached_property
+    def _auth(self) -> Auth.Auth:
+        if not self.credentials.is_app:
+            if not self.credentials.token:
+                raise GitHubRefused(
+                    "no GitHub credentials are set: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or GITHUB_TOKEN"
+                )
+            return Auth.Token(self.credentials.token)
+        with refusals("asking for the App's installation"):
+            owner, name = self.full_name.split("/", 1)
+            installation = self._integration.get_repo_installation(owner, name)
+            return self._integration.auth.get_installation_auth(installation.id, requester=self._integration.requester)
+
+    @cached_property
+    def _api(self) -> Github:
+        return Github(
+            auth=self._auth,
+            base_url=self.credentials.api_url,
+            timeout=TIMEOUT_SECONDS,
+            retry=_retry(),
+            seconds_between_requests=None,
+            seconds_between_writes=None,
+        )
+
+
+def _retry() -> Retry:
+    """Return the retries of a client: reads only, since a POST repeated after a 5xx doubles a comment."""
+    return Retry(
+        total=2,
+        backoff_factor=0.3,
+        allowed_methods=("GET", "HEAD"),
+        status_forcelist=(500, 502, 503, 504),
+        respect_retry_after_header=False,
+        raise_on_status=False,
+    )
+
+
+@contextmanager
+def refusals(doing: str) -> Iterator[None]:
+    """Turn whatever the client raises into GitHubRefused, with the status and the time GitHub asks to wait."""
+    try:
+        yield
+    except GithubException as error:
+        status = int(error.status or 0)
+        raise GitHubRefused(
+            f"GitHub answered {status} when {doing}: {_reason(error)}",
+            status=status,
+            retry_after=_wait_seconds(error.headers or {}),
+            public=f"GitHub answered {status} when {doing}.",
+        ) from error
+    except requests.RequestException as error:
+        raise GitHubRefused(
+            f"GitHub could not be reached when {doing}: {type(error).__name__}",
+            public=f"GitHub could not be reached when {doing}.",
+        ) from error
+
+
+def _reason(error: GithubException) -> str:
+    data = error.data
+    return str(data.get("message") or data)[:300] if isinstance(data, dict) else str(data)[:300]
+
+
+def _wait_seconds(headers: dict[str, str]) -> float | None:
+    """Return how long GitHub asks to wait ("Rate limits for the REST API", GitHub docs)."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    after = lower.get("retry-after", "")
+    if after.isdigit():
+        return float(after)
+    if after and (moment := email.utils.parsedate_to_datetime(after)):
+        return max(0.0, moment.timestamp() - time.time())
+    if lower.get("x-ratelimit-remaining") == "0" and lower.get("x-ratelimit-reset", "").isdigit():
+        return max(0.0, float(lower["x-ratelimit-reset"]) - time.time())
+    return None

@@ -1,0 +1,56 @@
+"""Pull requests: what is asked of one, and the one that Booty opens for an issue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from github import GithubException
+from github.PullRequest import PullRequest
+
+from booty_site.github.client import GitHub, refusals
+
+UNPROCESSABLE = 422
+
+
+@dataclass(frozen=True)
+class OpenPull:
+    number: int
+    url: str
+    draft: bool
+
+
+def head_of(github: GitHub, number: int) -> tuple[str, bool]:
+    """Return the head commit that a pull request has now, and whether it is open."""
+    with refusals(f"reading pull request #{number}"):
+        pull = github.repository.get_pull(number)
+        return pull.head.sha, pull.state == "open"
+
+
+def put_draft(github: GitHub, branch: str, base: str, title: str, body: str) -> OpenPull:
+    """Open the draft pull request of a branch, or update the open one there is."""
+    with refusals("opening the pull request"):
+        pull = _find(github, branch)
+        if pull is None:
+            try:
+                pull = github.repository.create_pull(base=base, head=branch, title=title, body=body, draft=True)
+            except GithubException as error:
+                # An answer that was lost on the way leaves a pull request that a second try collides with.
+                pull = _find(github, branch) if error.status == UNPROCESSABLE else None
+                if pull is None:
+                    raise
+        elif (pull.title, pull.body) != (title, body):
+            pull.edit(title=title, body=body)
+        return OpenPull(pull.number, pull.html_url, pull.draft)
+
+
+def mark_ready(github: GitHub, number: int) -> None:
+    """Turn a draft into a pull request that is ready for review; one that is ready stays as it is."""
+    with refusals(f"marking pull request #{number} as ready"):
+        pull = github.repository.get_pull(number)
+        if pull.draft:
+            pull.mark_ready_for_review()
+
+
+def _find(github: GitHub, branch: str) -> PullRequest | None:
+    owner = github.full_name.split("/", 1)[0]
+    return next(iter(github.repository.get_pulls(state="open", head=f"{owner}:{branch}")), None)

@@ -1,0 +1,177 @@
+"""The one place that changes a run's state.
+
+Every change is a conditional UPDATE over the legal transitions of `states.TRANSITIONS`; each function
+says whether it won. Who works on a run holds a lease: a token that every later write names, so that
+whoever lost the run changes nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from booty_site.redaction import redact
+from booty_site.runs.models import Run
+from booty_site.runs.states import ACTIVE, FailureCode, State, sources
+
+R = TypeVar("R", bound=Run)
+
+
+def begin(model: type[R], *, subject: str, **values: Any) -> tuple[R, bool]:
+    """Return a new queued run for `subject`, or the active one there is, and whether it is new."""
+    try:
+        with transaction.atomic():
+            return cast(R, model._default_manager.create(subject=subject, **values)), True
+    except IntegrityError:
+        active = model._default_manager.filter(subject=subject, state__in=ACTIVE).first()
+        if active is None:
+            raise
+        return cast(R, active), False
+
+
+def claim(model: type[R], run_id: uuid.UUID, worker: str) -> R | None:
+    """Take a queued run for this process; None when it is not there to be taken."""
+    now = timezone.now()
+    won = _move(
+        model._default_manager.filter(pk=run_id),
+        State.RUNNING,
+        from_states=(State.QUEUED,),
+        attempt=F("attempt") + 1,
+        unclaimed_dispatches=0,
+        lease_token=uuid.uuid4(),
+        lease_expires_at=now + _lease(),
+        started_at=Coalesce(F("started_at"), now),
+        worker=worker,
+    )
+    return cast(R, model._default_manager.get(pk=run_id)) if won else None
+
+
+def renew(run: Run) -> bool:
+    """Prolong the lease; False means that the run is no longer this process's."""
+    return _held(run).update(lease_expires_at=timezone.now() + _lease()) == 1
+
+
+def still_held(run: Run) -> bool:
+    return _held(run).exists()
+
+
+def take_over(run: R) -> R | None:
+    """Take the lease of a run whose own has expired, in order to close it; None when someone else did."""
+    now = timezone.now()
+    won = _held(run).filter(lease_expires_at__lt=now).update(lease_token=uuid.uuid4(), lease_expires_at=now + _lease())
+    return cast(R, type(run)._default_manager.get(pk=run.pk)) if won == 1 else None
+
+
+def expire(run: Run) -> bool:
+    """End a lease at once: its holder is known to be dead."""
+    return _held(run).update(lease_expires_at=timezone.now() - timedelta(seconds=1)) == 1
+
+
+def hand_back(run: Run) -> bool:
+    """Return a run whose lease expired to the queue."""
+    held = _held(run).filter(lease_expires_at__lt=timezone.now(), failure_code="")
+    return _move(held, State.QUEUED, lease_token=None, lease_expires_at=None, dispatched_at=None, worker="")
+
+
+def note_failure(run: Run, code: str) -> bool:
+    """Note on a running row why it is about to end, before anything is told to the outside.
+
+    Whoever finds such a row without a living holder finishes it and never runs it again.
+    """
+    return _held(run).update(failure_code=code) == 1
+
+
+def finish(
+    run: Run,
+    state: State,
+    *,
+    summary: str,
+    code: str = "",
+    values: Mapping[str, Any] | None = None,
+    payloads: Mapping[str, Any] | None = None,
+) -> bool:
+    """End a held run and owe the outside its notices, in one transaction.
+
+    `payloads` maps further kinds of notice to what they send. Also refreshes `run` when it won.
+    """
+    with transaction.atomic():
+        won = _end(_held(run), run, state, code, summary, values or {}, payloads or {})
+    if won:
+        run.refresh_from_db()
+    return won
+
+
+def cancel(run: Run, *, by: str) -> bool:
+    """End an active run because a person asked for it; its holder notices within two seconds and stops."""
+    with transaction.atomic():
+        return _end(_row(run), run, State.CANCELLED, "", f"Cancelled by {by}.", {}, {})
+
+
+def supersede(runs: Iterable[Run], *, reason: str) -> int:
+    """End active runs that newer work has made pointless; returns how many were ended here."""
+    with transaction.atomic():
+        return sum(_end(_row(run), run, State.SUPERSEDED, "", reason, {}, {}) for run in runs)
+
+
+def close_queued(run: Run, code: FailureCode, *, summary: str, payloads: Mapping[str, Any]) -> bool:
+    """End a run as errored that no worker ever took."""
+    with transaction.atomic():
+        queued = _row(run).filter(state=State.QUEUED)
+        return _end(queued, run, State.ERRORED, code, summary, {}, payloads)
+
+
+def _end(
+    rows: models.QuerySet[Any],
+    run: Run,
+    state: State,
+    code: str,
+    summary: str,
+    values: Mapping[str, Any],
+    payloads: Mapping[str, Any],
+) -> bool:
+    now = timezone.now()
+    fields = {
+        "failure_code": code,
+        "summary": redact(summary),
+        "finished_at": now,
+        "lease_token": None,
+        "lease_expires_at": None,
+        **values,
+    }
+    if not _move(rows, state, **fields):
+        return False
+    notice: Any = run.notice_model()
+    owed = [notice(run_id=run.pk, kind=kind) for kind in run.notices_owed(state)]
+    owed += [notice(run_id=run.pk, kind=kind, payload=payload) for kind, payload in payloads.items()]
+    # What an earlier attempt or an announcement already owed is owed again, not twice.
+    notice.objects.bulk_create(
+        owed,
+        update_conflicts=True,
+        unique_fields=("run", "kind"),
+        update_fields=("state", "due_at", "payload"),
+    )
+    return True
+
+
+def _move(rows: models.QuerySet[Any], to: State, *, from_states: tuple[State, ...] = (), **values: Any) -> bool:
+    return rows.filter(state__in=from_states or sources(to)).update(state=to, **values) == 1
+
+
+def _row(run: Run) -> models.QuerySet[Any]:
+    return type(run)._default_manager.filter(pk=run.pk)
+
+
+def _held(run: Run) -> models.QuerySet[Any]:
+    return _row(run).filter(state=State.RUNNING, lease_token=run.lease_token)
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.BOOTY_LEASE_SECONDS)

@@ -1,0 +1,68 @@
+"""A Job: one labelled issue, and the pull request that comes of it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from booty_site.runs.models import CommandRecord, Notice, Run
+from booty_site.runs.states import State
+
+OUTCOME_COMMENT = "outcome_comment"
+STATUS_COMMENT = "status_comment"
+
+
+class Job(Run):
+    kind = "job"
+    queue = "jobs"
+    task = "jobs.tasks.process_job"
+
+    issue_number = models.PositiveIntegerField(db_index=True)
+    issue_title = models.CharField(max_length=300)
+    issue_body = models.TextField(blank=True)
+    base_branch = models.CharField(max_length=255)
+
+    commit_sha = models.CharField(max_length=64, blank=True)
+    changes = models.TextField(blank=True, help_text="the changed files, as git sums them up")
+    details = models.TextField(blank=True, help_text="what the outcome comment says below its summary")
+    pull_number = models.PositiveIntegerField(null=True, blank=True)
+    pull_url = models.URLField(max_length=500, blank=True)
+    status_comment_id = models.PositiveBigIntegerField(null=True, blank=True)
+    status_comment_url = models.URLField(max_length=500, blank=True)
+    outcome_comment_id = models.PositiveBigIntegerField(null=True, blank=True)
+    outcome_comment_url = models.URLField(max_length=500, blank=True)
+
+    class Meta(Run.Meta):
+        indexes = (
+            *Run.Meta.indexes,
+            models.Index(fields=("repository", "issue_number", "-created_at"), name="job_by_issue"),
+        )
+
+    @staticmethod
+    def subject_of(repository: str, issue_number: int) -> str:
+        return f"{repository.lower()}!issue-{issue_number}"
+
+    @property
+    def branch(self) -> str:
+        return f"agent/issue-{self.issue_number}"
+
+    @property
+    def page_url(self) -> str:
+        return f"{settings.BOOTY_BASE_URL}/admin/jobs/job/{self.pk}/change/"
+
+    def sentry_tags(self) -> dict[str, str]:
+        return {**super().sentry_tags(), "issue_number": str(self.issue_number)}
+
+    def notices_owed(self, state: State) -> tuple[str, ...]:
+        # The outcome first: the status comment links to it.
+        if state in (State.FAILED, State.ERRORED):
+            return (OUTCOME_COMMENT, STATUS_COMMENT)
+        return (STATUS_COMMENT,)
+
+
+class JobCommand(CommandRecord):
+    run = models.ForeignKey(Job, models.CASCADE, related_name="commands")
+
+
+class JobNotice(Notice):
+    run = models.ForeignKey(Job, models.CASCADE, related_name="notices")

@@ -1,0 +1,124 @@
+"""From a labelled issue to a pull request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from django.conf import settings
+
+from booty_site.errors import WorkspaceUnavailable
+from booty_site.execution import policy as policies
+from booty_site.execution.git import Author, CommitGone, FileRefused, Git, PushRefused, Remote
+from booty_site.github import pulls
+from booty_site.github.client import GitHub
+from booty_site.github.connect import connect
+from booty_site.redaction import redact
+from booty_site.runs.kinds import Outcome
+from booty_site.runs.states import FailureCode, State
+from booty_site.runs.suite import SuiteResult, run_suite
+from booty_site.runs.workbench import Workbench
+from jobs import messages
+from jobs.engines import EngineResult, Task, chosen_engine
+from jobs.models import Job
+
+GATED_TRIGGER = "issues.labeled"
+
+
+class Refusal(Exception):
+    """The job ends as failed here: not an error of Booty's, but nothing to go on with."""
+
+    def __init__(self, code: FailureCode, summary: str, details: str = "") -> None:
+        super().__init__(summary)
+        self.code, self.summary, self.details = code, summary, details
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where the work starts: the base commit, its policy, and the branch as it is on GitHub now."""
+
+    remote: Remote
+    base_sha: str
+    policy: policies.Policy
+    branch_sha: str
+
+
+def build(job: Job, bench: Workbench) -> Outcome:
+    """Let the engine work on an issue, test what it wrote, and open or update the pull request."""
+    github = connect(job.repository)
+    git = Git(bench.folders.git, lambda name, argv, cwd, env, stdin: bench.command(name, argv, cwd=cwd, env=env, stdin=stdin))
+    try:
+        _require_permission(job, github)
+        ground = _ground(job, github, git)
+        git.check_out(ground.base_sha, bench.folders.workspace)
+        prompt = messages.prompt(job.repository, job.issue_number, job.issue_title, job.issue_body, ground.policy.test_command)
+        engine = chosen_engine().run(Task(prompt, bench.folders.workspace), bench)
+        commit = _commit(job, git, ground, bench, engine)
+        suite = run_suite(ground.policy, bench, settings.BOOTY_COMMAND_ENV)
+        return _publish(job, github, git, ground, commit, engine, suite)
+    except Refusal as refusal:
+        return Outcome(State.FAILED, refusal.summary, refusal.code, {"details": refusal.details})
+
+
+def _require_permission(job: Job, github: GitHub) -> None:
+    if job.trigger == GATED_TRIGGER and not github.may_write(job.requested_by):
+        raise Refusal(FailureCode.REFUSED, messages.label_not_allowed(job.requested_by))
+
+
+def _ground(job: Job, github: GitHub, git: Git) -> Ground:
+    remote = github.remote()
+    git.prepare()
+    try:
+        base_sha = git.fetch_branch(remote, job.base_branch)
+    except CommitGone:
+        raise WorkspaceUnavailable(
+            f"there is no branch {job.base_branch}",
+            public=f"The repository has no branch {job.base_branch}. Check TARGET_BRANCH.",
+        ) from None
+    policy = _policy(git, base_sha)
+    try:
+        branch_sha = git.fetch_branch(remote, job.branch)
+    except CommitGone:
+        return Ground(remote, base_sha, policy, "")
+    if git.author_of(branch_sha) != settings.BOOTY_AUTHOR_EMAIL:
+        raise Refusal(FailureCode.REFUSED, messages.branch_has_other_commits(job.branch))
+    return Ground(remote, base_sha, policy, branch_sha)
+
+
+def _policy(git: Git, base_sha: str) -> policies.Policy:
+    try:
+        content = git.read_file(base_sha, policies.NAME, limit=policies.MAX_BYTES)
+        if content is None:
+            raise Refusal(FailureCode.CONFIG_INVALID, messages.policy_missing(), messages.starter())
+        return policies.parse_policy(content)
+    except FileRefused as error:
+        raise Refusal(FailureCode.CONFIG_INVALID, str(error)) from None
+    except policies.PolicyInvalid as error:
+        raise Refusal(FailureCode.CONFIG_INVALID, messages.policy_invalid(), messages.mistakes(error.mistakes)) from None
+
+
+def _commit(job: Job, git: Git, ground: Ground, bench: Workbench, engine: EngineResult) -> str:
+    message = messages.commit_message(job.issue_number, job.issue_title)
+    author = Author(settings.BOOTY_AUTHOR_NAME, settings.BOOTY_AUTHOR_EMAIL)
+    commit = git.commit_workspace(ground.base_sha, bench.folders.workspace, message, author)
+    if commit is None:
+        raise Refusal(FailureCode.NO_CHANGES, messages.no_changes(engine.finished), messages.engine_said(redact(engine.summary)))
+    return commit
+
+
+def _publish(
+    job: Job, github: GitHub, git: Git, ground: Ground, commit: str, engine: EngineResult, suite: SuiteResult
+) -> Outcome:
+    try:
+        git.push(ground.remote, commit, job.branch, expected=ground.branch_sha)
+    except PushRefused:
+        raise Refusal(FailureCode.REFUSED, messages.branch_moved(job.branch)) from None
+    changes = git.change_summary(ground.base_sha, commit)
+    engine = replace(engine, summary=redact(engine.summary))
+    body = messages.pull_body(job.issue_number, engine.summary, changes, suite, job.page_url)
+    pull = pulls.put_draft(github, job.branch, job.base_branch, messages.pull_title(job.issue_title), body)
+    values = {"commit_sha": commit, "changes": changes, "pull_number": pull.number, "pull_url": pull.url}
+    if suite.code is not None:
+        details = messages.red_details(suite, pull.number)
+        return Outcome(State.FAILED, suite.sentence, suite.code, {**values, "details": details})
+    pulls.mark_ready(github, pull.number)
+    return Outcome(State.SUCCEEDED, messages.pull_ready(pull.number), None, values)

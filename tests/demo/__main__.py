@@ -1,0 +1,124 @@
+"""`make demo` and `make serve`: Booty with everything around it, on real input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from tests.demo import report
+from tests.demo.scenes import OWN_PULL, SCENES, prepare
+from tests.stack import ROOT, Stack
+
+SET_PASSWORD = """
+import os
+from django.contrib.auth.models import User
+user, _ = User.objects.get_or_create(username=os.environ["BOOTY_ADMIN_NAME"], defaults={"is_staff": True, "is_superuser": True})
+user.set_password(os.environ["BOOTY_ADMIN_PASSWORD"])
+user.save()
+"""
+ENGINE = Path(__file__).with_name("engine.py")
+# What a person may set for `make demo` and `make serve`; the outside that they bring themselves stays theirs.
+HONOURED_PREFIXES = ("BOOTY_", "SENTRY_RELEASE", "SENTRY_ENVIRONMENT", "SENTRY_SAMPLE_RATE", "DATABASE_URL", "REDIS_URL")
+HONOURED = ("DEBUG", "ALLOWED_HOSTS", "TRIGGER_LABEL", "TARGET_BRANCH", "SECRET_KEY")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.demo")
+    parser.add_argument("--serve", action="store_true", help="stay up until interrupted")
+    serve = parser.parse_args().serve
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    folder = Path(os.environ.get("BOOTY_STATE_DIR") or ROOT / ".state").resolve() / ("serve" if serve else "demo")
+    for name in ("github", "source") if serve else (".",):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    port = int(os.environ["PORT"]) if os.environ.get("PORT") else 8000 if serve else None
+    with Stack(folder, port=port, overrides=_overrides()) as stack:
+        _start(stack)
+        if serve:
+            _print_way_in(stack)
+        good = play(stack)
+        if serve:
+            print("\nRunning. Press Ctrl-C to end it.", flush=True)
+            threading.Event().wait()
+    if not serve:
+        print("\nEvery process was ended. `make serve` shows the same in the admin and stays up.")
+    return 0 if good else 1
+
+
+def _overrides() -> dict[str, str]:
+    honoured = {
+        name: value for name, value in os.environ.items() if value and (name in HONOURED or name.startswith(HONOURED_PREFIXES))
+    }
+    honoured.pop("BOOTY_STATE_DIR", None)
+    return {"BOOTY_ENGINE_COMMAND": json.dumps([sys.executable, str(ENGINE)]), **honoured}
+
+
+def _start(stack: Stack) -> None:
+    begun = time.monotonic()
+    stack.prepare()
+    prepare(stack)
+    stack.start_web()
+    stack.start_worker()
+    stack.start_reconciler()
+    print(f"Broker, Sentry and GitHub doubles, web, worker and reconciler are up after {time.monotonic() - begun:.1f} s.")
+    print("The coding engine is a script that makes one prepared change: it proves the way, not intelligence.\n", flush=True)
+
+
+def play(stack: Stack) -> bool:
+    """Play every scene, print the table, and tell whether all came out as they must."""
+    # The rows are read here with Booty's own models; this process reports nothing to Sentry.
+    os.environ.update(stack.environment | {"SENTRY_DSN": "", "DJANGO_SETTINGS_MODULE": "booty_site.settings"})
+    import django
+
+    logging.disable(logging.INFO)
+    django.setup()
+    from tests.demo.observed import observe
+
+    begun = time.monotonic()
+    sent = [(scene, scene.act(stack)) for scene in SCENES]
+    lines = [observe(stack, scene.title, answer, scene.expected) for scene, answer in sent]
+    own = OWN_PULL.act(stack)
+    lines.insert(5, observe(stack, OWN_PULL.title, own, OWN_PULL.expected))
+    print(report.table(lines))
+    print(f"\n{len(lines)} deliveries in {time.monotonic() - begun:.1f} s.")
+    violations = list(stack.github.violations)
+    for violation in violations:
+        print(report.paint(f"A request does not fit GitHub's API description: {violation}", "wrong"))
+    print("\nIts page in the admin:")
+    for line in lines:
+        if line.page:
+            print(f"  {line.title:<42} {line.page}")
+    wrong = sum(bool(line.complaints) for line in lines) + len(violations)
+    print("\nEvery line came out as it must." if not wrong else f"\n{wrong} lines did not come out as they must.")
+    if wrong:
+        print(stack.logs())
+    return not wrong
+
+
+def _print_way_in(stack: Stack) -> None:
+    """Make the admin's user with a password of this start, and say where everything is."""
+    name, password = "admin", secrets.token_urlsafe(12)
+    stack.manage("shell", "--command", SET_PASSWORD, BOOTY_ADMIN_NAME=name, BOOTY_ADMIN_PASSWORD=password)
+    print(f"Admin     {stack.url}/admin/  user {name}  password {password}")
+    print(f"Webhook   {stack.url}/webhooks/github")
+    print(f"GitHub    {stack.github.web_url} (a double)")
+    print(f"Sentry    {stack.sentry.url} (a double)")
+    print(f"State     {stack.folder}\n", flush=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

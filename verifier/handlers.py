@@ -1,0 +1,26 @@
+"""What a delivery about a pull request or one of our checks leads to."""
+
+from __future__ import annotations
+
+from booty_site.github.events import PullRequestChanged, RerunRequested
+from booty_site.models import WebhookDelivery
+from booty_site.webhooks import Accepted, Answer, Duplicate, Ignored
+from verifier import services
+
+
+def pull_request_changed(asked: PullRequestChanged, delivery: WebhookDelivery) -> Answer:
+    earlier = services.newest_run(asked.repository, asked.head_sha, asked.number)
+    if earlier is not None and earlier.is_terminal and asked.action != "reopened":
+        return Duplicate(earlier, "this head commit was verified before; use Re-run on the check to verify it again")
+    if services.newer_head_known(asked):
+        return Ignored("a newer head commit of this pull request is known already")
+    run, new = services.begin(asked, delivery, retry_of=earlier)
+    return Accepted(run) if new else Duplicate(run, "this head commit is being verified already")
+
+
+def rerun_requested(asked: RerunRequested, delivery: WebhookDelivery) -> Answer:
+    earlier = services.newest_run(asked.repository, asked.head_sha, asked.pull_number)
+    if earlier is None:
+        return Ignored("no run is known for this commit; close and reopen the pull request to have it verified")
+    run, new = services.retry(earlier, trigger=f"{asked.event}.rerequested", by=asked.sender, delivery=delivery)
+    return Accepted(run) if new else Duplicate(run, "this commit is being verified already")

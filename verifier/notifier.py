@@ -1,0 +1,55 @@
+"""Tells GitHub how a verification goes: the check on the commit, and one comment on the pull request."""
+
+from __future__ import annotations
+
+from booty_site.github import check_runs, comments
+from booty_site.github.connect import connect
+from booty_site.runs.kinds import Receipt
+from booty_site.runs.states import State
+from verifier import messages
+from verifier.models import CHECK, Verdict, VerificationRun
+
+PURPOSE = "verifier"
+TOLD = (State.SUCCEEDED, State.FAILED, State.ERRORED)
+
+
+class VerificationNotifier:
+    def announce(self, run: VerificationRun) -> Receipt:
+        return self._put_check(run, messages.in_progress())
+
+    def deliver(self, run: VerificationRun, notice_kind: str) -> Receipt:
+        if notice_kind == CHECK:
+            report = messages.concluded(run.state, run.verdict, run.failure_code, run.summary, run.details, run.sentry_event_id)
+            return self._put_check(run, report)
+        return self._put_comment(run)
+
+    def _put_check(self, run: VerificationRun, report: check_runs.Report) -> Receipt:
+        posted = check_runs.put(
+            connect(run.repository), run.head_sha, str(run.pk), run.page_url, report, known_id=run.check_run_id
+        )
+        return Receipt(posted.url, {"check_run_id": posted.id, "check_url": posted.url})
+
+    def _put_comment(self, run: VerificationRun) -> Receipt:
+        """Make, edit or turn to "fixed" the one comment; what an older run would say is not said any more."""
+        runs = VerificationRun.objects.filter(repository=run.repository, pull_number=run.pull_number)
+        if runs.filter(created_at__gt=run.created_at, state__in=TOLD).exists():
+            return Receipt()
+        earlier = runs.exclude(comment_id=None).first()
+        if run.state == State.SUCCEEDED and (earlier is None or run.verdict != Verdict.PASSED):
+            return Receipt()
+        if run.state == State.SUCCEEDED:
+            body = messages.fixed_comment(run.head_sha, str(run.pk), run.page_url)
+        else:
+            body = messages.failure_comment(
+                run.head_sha,
+                run.state,
+                run.failure_code,
+                run.summary,
+                run.details,
+                run.sentry_event_id,
+                str(run.pk),
+                run.page_url,
+            )
+        known_id = earlier.comment_id if earlier else None
+        posted = comments.put(connect(run.repository), run.pull_number, PURPOSE, body, known_id=known_id)
+        return Receipt(posted.url, {"comment_id": posted.id, "comment_url": posted.url})

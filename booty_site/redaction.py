@@ -32,9 +32,10 @@ SHORTEST_SECRET = 6
 
 def redact(text: str) -> str:
     """Return `text` without Booty's own secrets, anything shaped like a token, or the state folder's path."""
+    # Shapes first: a key's own first line, masked alone, would hide the rest from its pattern.
+    text = PATTERNS.sub(MASK, text)
     for secret in _own_secrets():
         text = text.replace(secret, MASK)
-    text = PATTERNS.sub(MASK, text)
     return text.replace(str(settings.BOOTY_STATE_DIR), "<state>").replace(str(settings.BASE_DIR), "<booty>")
 
 

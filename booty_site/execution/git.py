@@ -91,6 +91,22 @@ class Git:
         self._fetch(remote, f"+refs/heads/{branch}:refs/booty/heads/{branch}")
         return self.resolve(f"refs/booty/heads/{branch}")
 
+    def find(self, remote: Remote, name: str) -> str:
+        """Return the commit of a branch, a tag or a commit id of a remote. Raises CommitGone.
+
+        In a folder any name that git understands will do, such as HEAD~2.
+        """
+        if SHA.match(name):
+            return name
+        if Path(remote.url).is_dir():
+            words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+            result = self._raw("resolve", ("git", *OPTIONS, "-C", remote.url, *words), self._home, check=False)
+            if not result.ok:
+                raise CommitGone(name)
+            return result.output.strip()
+        self._fetch(remote, f"+{name}:refs/booty/found")
+        return self.resolve("refs/booty/found")
+
     def resolve(self, name: str) -> str:
         """Return the full commit id of a name. Raises CommitGone when it means nothing here."""
         result = self._run("resolve", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
@@ -177,7 +193,7 @@ class Git:
             return
         if "stale info" in result.output or "[rejected]" in result.output:
             raise PushRefused(branch)
-        raise WorkspaceUnavailable(f"git push failed: {_last_line(result)}", public="The branch could not be pushed.")
+        raise WorkspaceUnavailable(f"git push failed: {_complaint(result)}", public="The branch could not be pushed.")
 
     def _fetch(self, remote: Remote, *refspecs: str) -> None:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
@@ -186,7 +202,7 @@ class Git:
             return
         if GONE.search(result.output):
             raise CommitGone(", ".join(refspecs))
-        raise WorkspaceUnavailable(f"git fetch failed: {_last_line(result)}")
+        raise WorkspaceUnavailable(f"git fetch failed: {_complaint(result)}")
 
     def _must(
         self,
@@ -199,7 +215,7 @@ class Git:
     ) -> CommandResult:
         result = self._run(step, *words, store=store, workspace=workspace, stdin=stdin, extra=extra)
         if not result.ok:
-            raise WorkspaceUnavailable(f"git {words[0]} failed: {_last_line(result)}")
+            raise WorkspaceUnavailable(f"git {words[0]} failed: {_complaint(result)}")
         return result
 
     def _run(
@@ -238,7 +254,7 @@ class Git:
         if result.ending is Ending.NOT_STARTED:
             raise WorkspaceUnavailable(f"git could not be started: {result.output}", public="Git could not be started.")
         if check and not result.ok:
-            raise WorkspaceUnavailable(f"{' '.join(argv[:2])} failed: {_last_line(result)}")
+            raise WorkspaceUnavailable(f"{' '.join(argv[:2])} failed: {_complaint(result)}")
         return result
 
     def _credentials(self, remote: Remote) -> dict[str, str]:
@@ -256,8 +272,9 @@ class Git:
         return {**allowed, "GIT_ASKPASS": str(helper), "BOOTY_GIT_TOKEN": remote.token}
 
 
-def _last_line(result: CommandResult) -> str:
+def _complaint(result: CommandResult) -> str:
     if result.ending is not Ending.EXITED:
         return result.ending.value.replace("_", " ")
     lines = result.output.strip().splitlines()
-    return lines[-1] if lines else f"exit code {result.exit_code}"
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return (telling or lines or [f"exit code {result.exit_code}"])[-1]

@@ -13,7 +13,7 @@ from booty_site.runs.workbench import Workbench
 
 SHELL = "/bin/sh"
 # pytest's short summary: `FAILED tests/test_x.py::test_y - reason`, and the same with ERROR.
-FAILING = re.compile(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)(?: - .*)?$", re.MULTILINE)
+FAILING = re.compile(r"^(?:FAILED|ERROR) ([^\s\[]+(?:\[.*?\](?= - |$))?)(?: - .*)?$", re.MULTILINE)
 NO_TESTS_COLLECTED = 5
 MAX_FAILING = 50
 

@@ -85,7 +85,6 @@ def init() -> None:
         release=settings.SENTRY_RELEASE or "",
         sample_rate=settings.SENTRY_SAMPLE_RATE,
         traces_sample_rate=None,
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         auto_enabling_integrations=False,

@@ -100,6 +100,27 @@ def github(request: HttpRequest) -> HttpResponse:
 
 def _payload(request: HttpRequest, body: bytes) -> bytes:
     """Return the JSON of a body, which GitHub sends as such or in a form's field `payload`."""
+    payload = _json_of(request, body)
+    if b"\\u0000" not in payload:
+        return payload
+    try:
+        return msgspec.json.encode(_without_nul(msgspec.json.decode(payload)))
+    except (msgspec.DecodeError, RecursionError):
+        raise events.PayloadInvalid("the body is not JSON") from None
+
+
+def _without_nul(value: Any) -> Any:
+    """Return JSON data without the one character that PostgreSQL stores in no text."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(child) for child in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(child) for key, child in value.items()}
+    return value
+
+
+def _json_of(request: HttpRequest, body: bytes) -> bytes:
     if request.content_type == "application/x-www-form-urlencoded":
         try:
             fields = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=20)

@@ -64,10 +64,13 @@ def _fields(run_url: str, report: Report) -> dict[str, Any]:
 
 def _find(github: GitHub, head_sha: str, run_id: str, known_id: int | None) -> CheckRun | None:
     if known_id is not None:
+        known = github.repository.get_check_run(known_id)
         try:
-            return github.repository.get_check_run(known_id)
+            known.complete()
         except UnknownObjectException:
             pass
+        else:
+            return known
     checks = github.repository.get_commit(head_sha).get_check_runs(check_name=CHECK_NAME, filter="all")
     return next((check for check in checks if check.external_id == run_id), None)
 

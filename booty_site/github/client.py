@@ -45,7 +45,7 @@ class GitHub:
 
     @cached_property
     def repository(self) -> Repository:
-        return self._api.get_repo(self.full_name, lazy=True)
+        return self._api.get_repo(self.full_name)
 
     @cached_property
     def login(self) -> str:
@@ -93,6 +93,8 @@ class GitHub:
             retry=_retry(),
             seconds_between_requests=None,
             seconds_between_writes=None,
+            # Objects are read when a field is asked for, not when they are named.
+            lazy=True,
         )
 
 

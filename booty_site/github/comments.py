@@ -41,10 +41,13 @@ def put(github: GitHub, number: int, purpose: str, body: str, *, known_id: int |
 def _find(github: GitHub, number: int, purpose: str, known_id: int | None) -> IssueComment | None:
     issue = github.repository.get_issue(number)
     if known_id is not None:
+        comment = issue.get_comment(known_id)
         try:
-            return issue.get_comment(known_id)
+            comment.complete()
         except UnknownObjectException:
             pass  # someone deleted it; there may be another
+        else:
+            return comment
     first_line = marker(purpose)
     for comment in issue.get_comments():
         if comment.body.startswith(first_line) and comment.user.login == github.login:

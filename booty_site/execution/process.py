@@ -83,15 +83,17 @@ def run_command(
     stdin: str = "",
     should_stop: Callable[[], bool] = lambda: False,
     on_output: Callable[[str], None] = lambda text: None,
+    owner: str = "",
 ) -> CommandResult:
     """Run `argv` without a shell and return its result; never raises for what the command does.
 
     The command gets `env` and nothing else of this process's environment, no inherited descriptor and
     a session of its own. After `timeout` seconds, or as soon as `should_stop()` is true, its whole
     process tree is killed. When the command ends, whatever it left running is killed too.
-    `on_output` is given the capped output so far, whenever there was something new.
+    `on_output` is given the capped output so far, whenever there was something new. `owner` is a text
+    by which `kill_all_of` finds the command when this process has died.
     """
-    mark = uuid.uuid4().hex
+    mark = f"{owner}:{uuid.uuid4().hex}"
     started = time.monotonic()
     try:
         process = subprocess.Popen(
@@ -125,7 +127,9 @@ def _follow(
     on_output: Callable[[str], None],
 ) -> Ending:
     assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
+    # Readable as soon as the process has ended, so that nothing waits for the next look.
+    with open(os.pidfd_open(process.pid), "rb") as ended_file, selectors.DefaultSelector() as selector:
+        selector.register(ended_file, selectors.EVENT_READ)
         os.set_blocking(process.stdout.fileno(), False)
         selector.register(process.stdout, selectors.EVENT_READ)
         if process.stdin is not None:
@@ -138,7 +142,7 @@ def _follow(
             for key, _ in selector.select(0 if ended else POLL_SECONDS):
                 if key.fileobj is process.stdin:
                     stdin = _feed(selector, process, stdin)
-                else:
+                elif key.fileobj is process.stdout:
                     fresh = _drain(selector, process, output) or fresh
             if fresh:
                 on_output(output.text())
@@ -186,15 +190,25 @@ def _kill_tree(process: subprocess.Popen[bytes], mark: str) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
     _signal_group(process.pid, signal.SIGKILL)
-    while marked := _marked_processes(mark):
-        for pid in marked:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    _kill_marked(mark)
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
+
+
+def kill_all_of(owner: str) -> None:
+    """End every process that a command of `owner` left on this machine."""
+    if owner:
+        _kill_marked(f"{owner}:")
+
+
+def _kill_marked(mark: str) -> None:
+    while marked := _marked_processes(mark):
+        for pid in marked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

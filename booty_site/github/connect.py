@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from django.conf import settings
 
 from booty_site.github.client import Credentials, GitHub
 
 
 def connect(full_name: str) -> GitHub:
-    """Return the given repository on GitHub."""
+    """Return the given repository on GitHub; a process keeps its connection and its token."""
     credentials = Credentials(
         api_url=settings.GITHUB_API_URL,
         web_url=settings.GITHUB_WEB_URL,
@@ -16,4 +18,9 @@ def connect(full_name: str) -> GitHub:
         app_id=settings.GITHUB_APP_ID,
         private_key=settings.GITHUB_APP_PRIVATE_KEY,
     )
+    return _connected(credentials, full_name)
+
+
+@lru_cache(maxsize=256)
+def _connected(credentials: Credentials, full_name: str) -> GitHub:
     return GitHub(credentials, full_name)

@@ -52,7 +52,13 @@ def execute(kind_name: str, run_id: str) -> None:
 
 def _work(kind: kinds.RunKind, run: Run, heartbeat: Heartbeat) -> kinds.Outcome:
     with run_folders(settings.BOOTY_RUNS_DIR) as folders:
-        bench = Workbench(folders, CommandRecords(run), seconds=settings.BOOTY_RUN_TIMEOUT, stopped=heartbeat.lost)
+        bench = Workbench(
+            folders,
+            CommandRecords(run),
+            seconds=settings.BOOTY_RUN_TIMEOUT,
+            stopped=heartbeat.lost,
+            owner=str(run.lease_token),
+        )
         _announce(kind, run)
         return kind.pipeline(run, bench)
 

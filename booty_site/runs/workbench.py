@@ -28,14 +28,21 @@ class Recorder(Protocol):
 
 
 class Workbench:
-    """The means of one run. `stopped` is set when the run is no longer this process's."""
+    """The means of one run.
 
-    def __init__(self, folders: Folders, recorder: Recorder, *, seconds: float, stopped: threading.Event) -> None:
+    `stopped` is set when the run is no longer this process's; `owner` marks its commands, so that they
+    can be ended after this process has died.
+    """
+
+    def __init__(
+        self, folders: Folders, recorder: Recorder, *, seconds: float, stopped: threading.Event, owner: str = ""
+    ) -> None:
         self.folders = folders
         self._recorder = recorder
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
         self._stopped = stopped
+        self._owner = owner
 
     def check(self) -> None:
         """Raise RunStopped or RunTimedOut when there is no point in going on."""
@@ -67,6 +74,7 @@ class Workbench:
             env=env,
             stdin=stdin,
             timeout=left if timeout is None else min(timeout, left),
+            owner=self._owner,
             should_stop=self._stopped.is_set,
             on_output=lambda output: self._recorder.printed(record, self.folders.without_paths(output)),
         )

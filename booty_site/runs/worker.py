@@ -1,4 +1,4 @@
-"""The RQ worker of Booty: RQ's own, which also ends the lease of a run whose process was killed."""
+"""The RQ worker of Booty: RQ's own, which also cleans up after a process that was killed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.db import DatabaseError, connections
 from rq import Worker as RQWorker
 from rq.job import Job
 
+from booty_site.execution.process import kill_all_of
 from booty_site.runs import kinds, lifecycle
 
 logger = logging.getLogger(__name__)
@@ -21,16 +22,18 @@ class Worker(RQWorker):
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # RQ has no types there
         connections.close_all()
         try:
-            _expire_lease(job)
+            _end_what_is_left(job)
         except DatabaseError as error:
             logger.warning("the lease of %s runs out by itself: %s", job.id, type(error).__name__)
         finally:
             connections.close_all()
 
 
-def _expire_lease(job: Job) -> None:
+def _end_what_is_left(job: Job) -> None:
+    """Kill what the dead process had started, then let the run be taken by another."""
     for kind in kinds.all_kinds():
         if job.func_name == kind.model.task:
             run = kind.model.objects.filter(pk=UUID(job.args[0])).first()
             if run is not None and run.lease_token is not None and run.rq_job_id == job.id:
+                kill_all_of(str(run.lease_token))
                 lifecycle.expire(run)

@@ -39,7 +39,7 @@ class Sentry:
         """Return the error events received so far, oldest first."""
         listed = self._get("/api/eventlist/")["events"]
         bodies = [self._get(f"/api/event/{entry['event_id']}")["payload"]["body"] for entry in listed]
-        return [body for body in reversed(bodies) if isinstance(body, dict) and ("exception" in body or "message" in body)]
+        return [body for body in bodies if isinstance(body, dict) and ("exception" in body or "message" in body)]
 
     def wait_for_events(self, count: int, seconds: float = 30) -> list[dict[str, Any]]:
         wait_until(lambda: len(self.events()) >= count, f"{count} Sentry events", seconds)

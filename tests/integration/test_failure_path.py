@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from booty_site.errors import EngineFailed
@@ -49,6 +50,8 @@ def test_the_event_is_at_sentry_before_the_state_is_saved_and_the_state_before_t
     def look(moment: str) -> None:
         at_sentry = any(event["event_id"] == job.derived_event_id for event in sentry.events())
         seen.append((moment, at_sentry, Job.objects.get(pk=job.pk).state))
+        if threading.current_thread() is not threading.main_thread():
+            connection.close()
 
     real_finish = lifecycle.finish
     monkeypatch.setattr(lifecycle, "finish", lambda *args, **kwargs: (look("saving"), real_finish(*args, **kwargs))[1])

@@ -28,7 +28,12 @@ test: $(READY) ## unit, integration and a short acceptance lane
 test-postgres: $(READY) ## the same tests on a throw-away PostgreSQL
 	@$(BIN)/python -m tests.doubles.postgres $(BIN)/python -m pytest -q -m "not bugsink"
 
-test-bugsink: $(READY) ## events read back from a server that checks Sentry's schema
+.venv-bugsink/ready: requirements/bugsink.txt
+	@$(PYTHON) -m venv .venv-bugsink
+	@.venv-bugsink/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bugsink.txt
+	@touch $@
+
+test-bugsink: $(READY) .venv-bugsink/ready ## events read back from a server that checks Sentry's schema
 	@$(BIN)/python -m pytest -q -m bugsink
 
 test-all: test test-postgres test-bugsink ## every lane
@@ -40,8 +45,8 @@ lint: $(READY) ## style, types and the import contract
 	@$(BIN)/lint-imports --no-logo
 
 requirements: $(READY) ## pin the newest versions that requirements/*.in allow, with hashes
-	@for name in base dev; do $(BIN)/uv pip compile requirements/$$name.in --output-file requirements/$$name.txt --upgrade \
+	@for name in base dev bugsink; do $(BIN)/uv pip compile requirements/$$name.in --output-file requirements/$$name.txt --upgrade \
 	  --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --quiet; done
 
 clean: ## remove what the targets above made
-	@rm -rf .venv .state
+	@rm -rf .venv .venv-bugsink .state

@@ -119,7 +119,9 @@ def test_the_worker_gets_the_exception_and_puts_the_rq_job_into_its_failed_regis
 
     assert rq_job.get_status(refresh=True) == JobStatus.FAILED
     assert rq_job.id in queue.failed_job_registry
-    assert "broken on purpose" in str(rq_job.latest_result().exc_string)
+    ended = rq_job.latest_result()
+    assert ended
+    assert "broken on purpose" in str(ended.exc_string)
     assert len(sentry.events()) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -43,12 +44,9 @@ class Service:
             with psycopg.connect(url, row_factory=dict_row) as connection:
                 return list(connection.execute(query.replace("?", "%s"), values))
         path = Path(self.stack.environment["BOOTY_STATE_DIR"]) / "booty.sqlite3"
-        connection = sqlite3.connect(path, timeout=20)
-        connection.row_factory = sqlite3.Row
-        try:
-            return [dict(row) for row in connection.execute(query, values)]
-        finally:
-            connection.close()
+        with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(query, values)]
 
     def run_of_issue(self, number: int) -> dict[str, Any]:
         return self.rows("SELECT * FROM jobs_job WHERE issue_number = ? ORDER BY created_at DESC", number)[0]

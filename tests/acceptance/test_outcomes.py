@@ -85,7 +85,7 @@ def test_an_errored_verification_is_one_event_one_check_and_one_comment(service:
     assert (event["event_id"], event["tags"]["head_sha"]) == (run["sentry_event_id"], run["head_sha"])
     (check,) = service.github.check_runs(REPOSITORY, run["head_sha"])
     assert check.conclusion == "failure"
-    assert event["event_id"] in check.summary
+    assert event["event_id"] in str(check.summary)
     assert event["event_id"] in service.comments(number)[0]
     wait_until(lambda: rq_status(service, "verifier_verificationrun", run["id"]) == JobStatus.FAILED, "the RQ job to fail")
     assert len(service.sentry.events()) == 1

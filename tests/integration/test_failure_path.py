@@ -54,7 +54,12 @@ def test_the_event_is_at_sentry_before_the_state_is_saved_and_the_state_before_t
             connection.close()
 
     real_finish = lifecycle.finish
-    monkeypatch.setattr(lifecycle, "finish", lambda *args, **kwargs: (look("saving"), real_finish(*args, **kwargs))[1])
+
+    def watched_finish(*args: Any, **kwargs: Any) -> bool:
+        look("saving")
+        return real_finish(*args, **kwargs)
+
+    monkeypatch.setattr(lifecycle, "finish", watched_finish)
 
     def on_comment(request: RecordedRequest) -> None:
         if "Booty failed on this issue" in str(request.body):
@@ -195,7 +200,9 @@ def test_a_reporting_library_that_raises_does_not_stand_in_the_way(
     job = run_to_its_end(world.job_for_issue())
     assert job.state == State.ERRORED
     assert len(outcome_comments(world, job)) == 1
-    assert job.notices.get(kind=SENTRY_NOTICE).payload["tags"]["job_id"] == str(job.pk)
+    payload = job.notices.get(kind=SENTRY_NOTICE).payload
+    assert payload
+    assert payload["tags"]["job_id"] == str(job.pk)
 
 
 def test_a_run_that_was_taken_over_says_nothing(sentry: Sentry, world: GitHubWorld) -> None:

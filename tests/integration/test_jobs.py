@@ -38,7 +38,7 @@ def test_an_issue_becomes_a_pull_request_that_is_ready_for_review(world: GitHubW
     assert (job.state, job.pull_number, job.branch) == (State.SUCCEEDED, pull.number, f"agent/issue-{job.issue_number}")
     assert (pull.draft, pull.issue.title) == (False, job.issue_title)
     for text in (f"Fixes #{job.issue_number}", "calculator.py", "I added subtract.", "All tests passed."):
-        assert text in pull.issue.body
+        assert text in str(pull.issue.body)
     assert world.double.branch_sha(REPOSITORY, job.branch) == job.commit_sha
     (status,) = comments(world, job)
     assert f"#{pull.number}" in status

@@ -34,6 +34,11 @@ def the_check(world: GitHubWorld, run: VerificationRun) -> CheckRun:
     return check
 
 
+def said(check: CheckRun) -> str:
+    """Return all that a check shows."""
+    return f"{check.title}\n{check.summary}\n{check.text}"
+
+
 def comments(world: GitHubWorld, run: VerificationRun) -> list[str]:
     return [comment.body for comment in world.double.comments(run.repository, run.pull_number)]
 
@@ -58,7 +63,7 @@ def test_failing_tests_are_named_in_check_and_comment(world: GitHubWorld) -> Non
     check = the_check(world, run)
     assert (run.state, run.verdict, run.failure_code) == (State.FAILED, "failed", "tests_failed")
     assert (check.conclusion, check.title) == ("failure", "Tests failed")
-    assert "1 test failed: test_calculator.py::test_multiply." in check.summary
+    assert "1 test failed: test_calculator.py::test_multiply." in said(check)
     (comment,) = comments(world, run)
     assert "test_calculator.py::test_multiply" in comment
     assert str(run.pk) in comment
@@ -77,7 +82,7 @@ def test_later_runs_edit_the_one_comment_and_turn_it_to_fixed(world: GitHubWorld
 def test_a_broken_policy_is_told_with_key_and_line_and_nothing_is_run(world: GitHubWorld) -> None:
     run = verified(world.run_for_pull(files={".booty.yml": policy(test=QUICK_TESTS) + "tst_command: x\n"}))
     assert (run.state, run.failure_code) == (State.FAILED, "config_invalid")
-    assert ".booty.yml:4: unknown key 'tst_command'" in the_check(world, run).text
+    assert ".booty.yml:4: unknown key 'tst_command'" in said(the_check(world, run))
     assert not run.commands.filter(name="test").exists()
 
 
@@ -92,7 +97,7 @@ def test_a_broken_policy_is_told_with_key_and_line_and_nothing_is_run(world: Git
 def test_a_hostile_policy_is_refused_with_what_to_do(world: GitHubWorld, content: str, told: str) -> None:
     run = verified(world.run_for_pull(files={".booty.yml": content}))
     assert run.failure_code == "config_invalid"
-    assert told in the_check(world, run).text
+    assert told in said(the_check(world, run))
 
 
 def test_a_policy_that_is_a_symbolic_link_is_refused(world: GitHubWorld, tmp_path: Any) -> None:
@@ -110,15 +115,15 @@ def test_a_policy_that_is_a_symbolic_link_is_refused(world: GitHubWorld, tmp_pat
     pull = world.double.open_pull(REPOSITORY, "linked", "main", "Link", "", by="ada")
     run = verified(make_run(pull_number=pull.number, head_sha=sha, base_sha=base))
     assert run.failure_code == "config_invalid"
-    assert "is a symbolic link. Make it a regular file." in the_check(world, run).text
+    assert "is a symbolic link. Make it a regular file." in said(the_check(world, run))
     assert "root:" not in str(the_check(world, run))
 
 
 def test_a_pull_request_that_changes_the_policy_is_judged_by_the_commands_of_its_base(world: GitHubWorld) -> None:
-    files = {".booty.yml": policy(test="true"), "calculator.py": BROKEN_CALCULATOR}
+    files: dict[str, str | None] = {".booty.yml": policy(test="true"), "calculator.py": BROKEN_CALCULATOR}
     run = verified(world.run_for_pull(files=files))
     assert run.failure_code == "tests_failed"
-    assert "The commands of the base branch were run" in the_check(world, run).text
+    assert "The commands of the base branch were run" in said(the_check(world, run))
 
 
 def without_policy(world: GitHubWorld) -> str:
@@ -130,7 +135,7 @@ def test_a_repository_without_a_policy_is_neutral_and_gets_a_starter_to_copy(wor
     run = verified(world.run_for_pull())
     check = the_check(world, run)
     assert (run.state, run.verdict, check.conclusion) == (State.SUCCEEDED, "neutral", "neutral")
-    assert "schema_version: 1" in check.text
+    assert "schema_version: 1" in said(check)
 
 
 def test_an_agents_pull_request_without_a_policy_fails(world: GitHubWorld) -> None:
@@ -143,13 +148,13 @@ def test_a_policy_that_is_new_in_the_head_is_used_and_said_to_be_new(world: GitH
     without_policy(world)
     run = verified(world.run_for_pull(files={".booty.yml": policy(test=QUICK_TESTS)}))
     assert run.verdict == "passed"
-    assert "The base branch has no .booty.yml" in the_check(world, run).text
+    assert "The base branch has no .booty.yml" in said(the_check(world, run))
 
 
 def test_a_fork_is_neutral_says_why_and_its_code_is_not_run(world: GitHubWorld) -> None:
     run = verified(world.run_for_pull(head_repository="mallory/calculator"))
     assert (run.verdict, the_check(world, run).conclusion) == ("neutral", "neutral")
-    assert "comes from a fork" in the_check(world, run).summary
+    assert "comes from a fork" in said(the_check(world, run))
     assert not run.commands.exists()
 
 
@@ -198,7 +203,7 @@ def test_a_repository_that_can_not_be_fetched_is_our_fault_and_says_what_to_chec
     assert (run.state, run.failure_code, run.verdict) == (State.ERRORED, "workspace_unavailable", "")
     check = the_check(world, run)
     assert (check.conclusion, check.title) == ("failure", "Booty failed, not your change")
-    assert "Check that it exists and that Booty may read it." in check.summary
+    assert "Check that it exists and that Booty may read it." in said(check)
 
 
 def test_a_rerun_asked_for_by_someone_without_write_access_is_refused(world: GitHubWorld) -> None:
@@ -220,7 +225,7 @@ def test_every_command_is_recorded_with_its_exit_code_time_and_output(world: Git
     test = run.commands.get(name="test")
     assert test.argv == ["/bin/sh", "-c", QUICK_TESTS]
     assert (test.ending, test.exit_code, test.attempt) == ("exited", 1, 1)
-    assert test.seconds > 0
+    assert test.seconds
     assert "FAILED test_calculator.py::test_multiply" in test.output
     assert run.commands.filter(name="fetch", exit_code=0).exists()
 
@@ -248,7 +253,7 @@ def test_gigantic_hostile_output_still_makes_a_check_and_a_comment(world: GitHub
     line = "yes '```</details> @everyone \x1b[31m' | head -c 5000000; exit 1"
     world.double.push(REPOSITORY, "main", {".booty.yml": policy(test=line.replace("\x1b", "\\033"))}, by="ada")
     run = verified(world.run_for_pull())
-    assert len(the_check(world, run).text) <= MAX_TEXT
+    assert len(the_check(world, run).text or "") <= MAX_TEXT
     assert len(comments(world, run)) == 1
 
 

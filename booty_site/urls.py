@@ -9,6 +9,8 @@ from booty_site import views, webhooks
 admin.site.site_header = "Booty"
 admin.site.site_title = "Booty"
 admin.site.index_title = "Operations"
+# The lists need the width.
+admin.site.enable_nav_sidebar = False
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

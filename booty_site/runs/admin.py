@@ -62,11 +62,11 @@ class RunAdmin(ModelAdmin):
         "subject_link",
         "title",
         "repository",
-        "failure_code",
+        "code",
+        "created_at",
         "time_taken",
         "attempt",
         "owed",
-        "created_at",
     )
     list_display_links = ("subject_link",)
     list_filter = ("state", "failure_code", RepositoryFilter, "created_at")
@@ -115,6 +115,10 @@ class RunAdmin(ModelAdmin):
     def title(self, run: Run) -> str:
         return str(getattr(run, self.title_field))[:80]
 
+    @admin.display(description="failure code", ordering="failure_code")
+    def code(self, run: Run) -> str:
+        return run.failure_code or "–"
+
     @admin.display(description="time")
     def time_taken(self, run: Run) -> str:
         return f"{run.duration.total_seconds():.1f} s" if run.duration is not None else "–"
@@ -124,6 +128,10 @@ class RunAdmin(ModelAdmin):
         if not run.notices_unsent:
             return "–"
         return format_html('<span class="booty-badge booty-errored">{} unsent</span>', run.notices_unsent)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = str(self.model._meta.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     # one run
 
@@ -154,6 +162,8 @@ class RunAdmin(ModelAdmin):
             for command in commands:
                 command.shown_output = plain(command.output)
             extra_context = {
+                "title": f"{run.repository} #{getattr(run, self.number_field)}: {getattr(run, self.title_field)}",
+                "subtitle": None,
                 "run": run,
                 "badge": self.badge(run),
                 "facts": self._facts(run),
@@ -250,8 +260,7 @@ def timeline(run: Any, commands: list[Any]) -> list[Moment]:
         moments.append(Moment(run.dispatched_at, "Handed to the broker", run.rq_job_id))
     if run.started_at:
         moments.append(Moment(run.started_at, "Claimed by a worker", run.worker))
-    for command in commands:
-        moments.append(Moment(command.started_at, f"Command: {command.name}", command_ending(command)))
+    moments += command_moments(commands)
     if run.finished_at:
         moments.append(Moment(run.finished_at, run.get_state_display().capitalize(), run.summary))
     for notice in run.notices.all():
@@ -261,6 +270,28 @@ def timeline(run: Any, commands: list[Any]) -> list[Moment]:
         elif notice.last_error:
             moments.append(Moment(notice.created_at, f"Not told yet: {name}", notice.last_error))
     return sorted(moments, key=lambda moment: moment.at)
+
+
+def command_moments(commands: list[Any]) -> list[Moment]:
+    """Return a line for each command; those of one step that went well share a line."""
+    moments: list[Moment] = []
+    shared: list[Any] = []
+    for command in commands:
+        if shared and (command.exit_code != 0 or command.name != shared[0].name):
+            moments.append(_shared_moment(shared))
+            shared = []
+        shared.append(command)
+        if command.exit_code != 0:
+            moments.append(_shared_moment(shared))
+            shared = []
+    return [*moments, _shared_moment(shared)] if shared else moments
+
+
+def _shared_moment(commands: list[Any]) -> Moment:
+    first, title = commands[0], f"Command: {commands[0].name}"
+    if len(commands) == 1:
+        return Moment(first.started_at, title, command_ending(first))
+    return Moment(first.started_at, title, f"{len(commands)} commands, {sum(c.seconds for c in commands):.1f} s")
 
 
 def command_ending(command: Any) -> str:

@@ -67,7 +67,7 @@ class Workbench:
         """
         self.check()
         left = self._deadline - time.monotonic()
-        record = self._recorder.began(name, argv)
+        record = self._recorder.began(name, [self.folders.without_paths(word) for word in argv])
         result = run_command(
             argv,
             cwd=cwd,

@@ -41,7 +41,7 @@ def _entry(line: Observed) -> list[str]:
         first[5:] = [line.verdict]
     rows = [_row(first, line.state or "ok")]
     if line.run_id:
-        times = f"ran {line.run_seconds:.1f} s, told within {max(line.told_seconds or 0, 0):.1f} s"
+        times = f"ran {line.run_seconds:.1f} s, told {(line.told_seconds or 0) * 1000:.0f} ms later"
         event = f"Sentry event {line.event_id}" if line.event_id else ""
         rows.append(paint(_row(["", times, "", "", event], "dim").rstrip(), "dim"))
     rows += [paint(f"    {complaint}", "wrong") for complaint in line.complaints]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -31,50 +32,42 @@ def manage(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def production(**changes: str) -> dict[str, str]:
-    """Return the documented production settings."""
-    values = {
-        "SENTRY_ENVIRONMENT": "production",
-        "SENTRY_DSN": "https://0123456789abcdef0123456789abcdef@127.0.0.1/1",
-        "SECRET_KEY": make_private_key()[100:200].replace("\n", ""),
-        "WEBHOOK_SECRET": make_private_key()[100:150].replace("\n", ""),
-        "ALLOWED_HOSTS": "booty.example.org",
-        "ALLOWED_REPOSITORIES": "acme/*",
-        "BOOTY_BASE_URL": "https://booty.example.org",
-        "GITHUB_APP_ID": "1",
-        "GITHUB_APP_PRIVATE_KEY": make_private_key(),
-        "BOOTY_ENGINE_COMMAND": "my-agent",
-    }
-    return values | changes
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The documented production settings, deploy/production.env, its secrets filled in."""
+    key_file = tmp_path_factory.mktemp("production") / "app.pem"
+    key_file.write_text(make_private_key())
+    lines = (ROOT / "deploy" / "production.env").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    values = {name: value.replace("CHANGE-ME", secrets.token_hex(32)) for name, value in values.items()}
+    return values | {"GITHUB_APP_PRIVATE_KEY_FILE": str(key_file), "BOOTY_STATE_DIR": str(key_file.parent)}
 
 
 def test_no_migration_is_missing(db: None) -> None:
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 
 
-def test_the_documented_production_settings_pass_the_deployment_checks() -> None:
-    done = manage("check", "--deploy", "--fail-level", "WARNING", **production())
+def test_the_documented_production_settings_pass_the_deployment_checks(production: dict[str, str]) -> None:
+    done = manage("check", "--deploy", "--fail-level", "WARNING", **production)
     assert done.returncode == 0, done.stderr
     assert "no issues" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", [("rqworker", "--burst"), ("reconcile", "--once"), ("check",)])
-def test_production_without_a_dsn_refuses_to_start_and_says_what_to_set(command: tuple[str, ...]) -> None:
-    done = manage(*command, **production(SENTRY_DSN=""))
+def test_production_without_a_dsn_refuses_to_start_and_says_what_to_set(
+    command: tuple[str, ...], production: dict[str, str]
+) -> None:
+    done = manage(*command, **production | {"SENTRY_DSN": ""})
     assert done.returncode != 0
     assert "SENTRY_DSN is not set in production" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_web_process_refuses_to_start_in_production_without_a_dsn() -> None:
+def test_the_web_process_refuses_to_start_in_production_without_a_dsn(production: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import booty_site.wsgi"],
         cwd=ROOT,
-        env={
-            "PATH": os.defpath,
-            "BOOTY_STATE_DIR": os.environ["BOOTY_STATE_DIR"],
-            **production(SENTRY_DSN="", SENTRY_ENVIRONMENT="prod"),
-        },
+        env=production | {"PATH": os.defpath, "SENTRY_DSN": "", "SENTRY_ENVIRONMENT": "prod"},
         text=True,
         capture_output=True,
         check=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from booty_site.execution.policy import NAME, STARTER, Mistake
-from booty_site.github.markdown import code, fenced, plain, tail
+from booty_site.markdown import code, fenced, plain, tail
 from booty_site.runs.suite import SuiteResult
 
 TITLE_LENGTH = 72

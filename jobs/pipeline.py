@@ -8,7 +8,7 @@ from django.conf import settings
 
 from booty_site.errors import WorkspaceUnavailable
 from booty_site.execution import policy as policies
-from booty_site.execution.git import Author, CommitGone, FileRefused, Git, PushRefused, Remote
+from booty_site.execution.git import Author, CommitGone, Git, PushRefused, Remote
 from booty_site.github import pulls
 from booty_site.github.client import GitHub
 from booty_site.github.connect import connect
@@ -86,12 +86,10 @@ def _ground(job: Job, github: GitHub, git: Git) -> Ground:
 
 def _policy(git: Git, base_sha: str) -> policies.Policy:
     try:
-        content = git.read_file(base_sha, policies.NAME, limit=policies.MAX_BYTES)
+        content = policies.read_policy_file(git, base_sha)
         if content is None:
             raise Refusal(FailureCode.CONFIG_INVALID, messages.policy_missing(), messages.starter())
         return policies.parse_policy(content)
-    except FileRefused as error:
-        raise Refusal(FailureCode.CONFIG_INVALID, str(error)) from None
     except policies.PolicyInvalid as error:
         raise Refusal(FailureCode.CONFIG_INVALID, messages.policy_invalid(), messages.mistakes(error.mistakes)) from None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from booty_site.execution.policy import NAME, STARTER, Mistake
 from booty_site.github.check_runs import IN_PROGRESS, Report
-from booty_site.github.markdown import code, fenced, tail
+from booty_site.markdown import code, fenced, tail
 from booty_site.runs.suite import SuiteResult
 
 TITLES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from booty_site.execution import policy as policies
-from booty_site.execution.git import CommitGone, FileRefused, Git, Remote
+from booty_site.execution.git import CommitGone, Git, Remote
 from booty_site.github import pulls
 from booty_site.github.connect import connect
 from booty_site.runs.kinds import Outcome
@@ -88,7 +88,7 @@ def _policy(git: Git, question: Question) -> tuple[policies.Policy, str] | None:
     The head's file must be valid; what runs is the base's, so that a pull request can't change its own
     rules. A file that is new in the head is all there is, and runs.
     """
-    head = _read(git, question.head_sha)
+    head = policies.read_policy_file(git, question.head_sha)
     if head is None:
         return None
     proposed = policies.parse_policy(head)
@@ -103,16 +103,9 @@ def _policy(git: Git, question: Question) -> tuple[policies.Policy, str] | None:
         return proposed, messages.base_policy_invalid()
 
 
-def _read(git: Git, commit: str) -> bytes | None:
-    try:
-        return git.read_file(commit, policies.NAME, limit=policies.MAX_BYTES)
-    except FileRefused as error:
-        raise policies.PolicyInvalid(policies.Mistake(0, str(error).removeprefix(f"{policies.NAME} "))) from None
-
-
 def _read_base(git: Git, commit: str) -> bytes | None:
     try:
-        return _read(git, commit)
+        return policies.read_policy_file(git, commit)
     except policies.PolicyInvalid:
         return None
 

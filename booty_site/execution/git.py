@@ -40,7 +40,7 @@ class PushRefused(Exception):
 
 
 class FileRefused(Exception):
-    """A file of a commit is not one that Booty reads; the text says why."""
+    """A file of a commit is not one that Booty reads; the text says why, without its name."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ class Git:
         mode, _, blob, size = listing.split("\t", 1)[0].split()
         if mode not in REGULAR_FILE_MODES:
             kind = {"120000": "a symbolic link", "040000": "a folder", "160000": "a submodule"}.get(mode, "not a regular file")
-            raise FileRefused(f"{path} is {kind}. Make it a regular file.")
+            raise FileRefused(f"is {kind}. Make it a regular file.")
         if int(size) > limit:
-            raise FileRefused(f"{path} is {int(size):,} bytes long; at most {limit:,} are read. Make it shorter.")
+            raise FileRefused(f"is {int(size):,} bytes long; at most {limit:,} are read. Make it shorter.")
         return self._must("read", "cat-file", "blob", blob).output.encode()
 
     def check_out(self, commit: str, workspace: Path) -> None:

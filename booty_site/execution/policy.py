@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from booty_site.execution.git import FileRefused, Git
+
 NAME = ".booty.yml"
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
@@ -52,6 +54,14 @@ class Policy:
     setup_command: str = ""
     install_command: str = ""
     timeout_seconds: int = 600
+
+
+def read_policy_file(git: Git, commit: str) -> bytes | None:
+    """Return the bytes of a commit's file, None when there is none. Raises PolicyInvalid for a link, a folder or a giant."""
+    try:
+        return git.read_file(commit, NAME, limit=MAX_BYTES)
+    except FileRefused as error:
+        raise PolicyInvalid(Mistake(0, str(error))) from None
 
 
 def parse_policy(content: bytes) -> Policy:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -112,7 +112,7 @@ class _Pull(msgspec.Struct):
     title: str
     head: _Ref
     base: _Ref
-    updated_at: datetime
+    updated_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _PullNumber(msgspec.Struct):
@@ -221,7 +221,7 @@ def _pull_changed(event: _PullRequestEvent, action: str) -> Asked:
         head_sha=_commit(pull.head.sha),
         head_branch=pull.head.ref,
         # A deleted fork has no repository any more.
-        head_repository=pull.head.repo.full_name if pull.head.repo else "",
+        head_repository=_repository(pull.head.repo) if pull.head.repo else "",
         base_sha=_commit(pull.base.sha),
         base_branch=pull.base.ref,
         updated_at=pull.updated_at,

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from django_rq.settings import get_queues_map
 
-from booty_site.github.markdown import plain
+from booty_site.markdown import plain
 from booty_site.runs import dispatch, lifecycle
 from booty_site.runs.models import NoticeState, Run
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from booty_site.errors import EngineFailed
 from booty_site.execution.environments import SYSTEM_PATH
 from booty_site.execution.process import Ending
-from booty_site.github.markdown import tail
+from booty_site.markdown import tail
 from booty_site.runs.workbench import Workbench
 from jobs.engines import EngineResult, Task
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from booty_site.execution.process import CappedOutput
-from booty_site.github.markdown import code, fenced, plain, tail
+from booty_site.markdown import code, fenced, plain, tail
 from booty_site.redaction import MASK, redact, redact_tree
 from tests.keys import make_private_key
 

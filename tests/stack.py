@@ -37,8 +37,8 @@ class Stack:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.programs: list[Program] = []
-        self.webhook_secret = secrets.token_urlsafe(30)
         self._overrides = dict(overrides or {})
+        self.webhook_secret = self._overrides.get("WEBHOOK_SECRET") or secrets.token_urlsafe(30)
         self.broker: Broker | None = None
 
     def __enter__(self) -> Self:
@@ -77,7 +77,7 @@ class Stack:
             "GITHUB_APP_PRIVATE_KEY": self.private_key,
             "SENTRY_DSN": self.sentry.dsn,
             "SENTRY_ENVIRONMENT": "demo",
-            "BOOTY_SENTRY_EVENT_URL": f"{self.sentry.url}/",
+            "BOOTY_SENTRY_EVENT_URL": "" if "SENTRY_DSN" in self._overrides else f"{self.sentry.url}/",
             "BOOTY_STATE_DIR": str(self.folder / "state"),
             "BOOTY_BASE_URL": self.url,
             "BOOTY_RECONCILE_SECONDS": "0.5",

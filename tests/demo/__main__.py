@@ -27,9 +27,12 @@ user.set_password(os.environ["BOOTY_ADMIN_PASSWORD"])
 user.save()
 """
 ENGINE = Path(__file__).with_name("engine.py")
-# What a person may set for `make demo` and `make serve`; the outside that they bring themselves stays theirs.
-HONOURED_PREFIXES = ("BOOTY_", "SENTRY_RELEASE", "SENTRY_ENVIRONMENT", "SENTRY_SAMPLE_RATE", "DATABASE_URL", "REDIS_URL")
-HONOURED = ("DEBUG", "ALLOWED_HOSTS", "TRIGGER_LABEL", "TARGET_BRANCH", "SECRET_KEY")
+# Read from the environment as in service; GitHub's are honoured by `make serve` only, since the demo plays GitHub itself.
+HONOURED = (
+    *("DATABASE_URL", "REDIS_URL", "SENTRY_DSN", "SENTRY_RELEASE", "SENTRY_ENVIRONMENT", "SENTRY_SAMPLE_RATE"),
+    *("DEBUG", "ALLOWED_HOSTS", "TRIGGER_LABEL", "TARGET_BRANCH", "SECRET_KEY", "WEBHOOK_SECRET", "ALLOWED_REPOSITORIES"),
+)
+GITHUBS = ("GITHUB_API_URL", "GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY")
 
 
 def main() -> int:
@@ -42,25 +45,34 @@ def main() -> int:
     for name in ("github", "source") if serve else (".",):
         shutil.rmtree(folder / name, ignore_errors=True)
     port = int(os.environ["PORT"]) if os.environ.get("PORT") else 8000 if serve else None
-    with Stack(folder, port=port, overrides=_overrides()) as stack:
+    own_github = serve and bool(_given(GITHUBS))
+    with Stack(folder, port=port, overrides=_overrides(own_github=own_github)) as stack:
         _start(stack)
         if serve:
             _print_way_in(stack)
-        good = play(stack)
+        good = own_github or play(stack, serve=serve)
         if serve:
             print("\nRunning. Press Ctrl-C to end it.", flush=True)
             threading.Event().wait()
     if not serve:
-        print("\nEvery process was ended. `make serve` shows the same in the admin and stays up.")
+        print("\nEvery process was ended.")
     return 0 if good else 1
 
 
-def _overrides() -> dict[str, str]:
-    honoured = {
-        name: value for name, value in os.environ.items() if value and (name in HONOURED or name.startswith(HONOURED_PREFIXES))
-    }
-    honoured.pop("BOOTY_STATE_DIR", None)
-    return {"BOOTY_ENGINE_COMMAND": json.dumps([sys.executable, str(ENGINE)]), **honoured}
+def _given(names: tuple[str, ...]) -> dict[str, str]:
+    """Return what the environment says of variables, those with _FILE included."""
+    both = {file for name in names for file in (name, f"{name}_FILE")}
+    return {name: value for name, value in os.environ.items() if name in both and value}
+
+
+def _overrides(*, own_github: bool) -> dict[str, str]:
+    given = _given(HONOURED) | {name: value for name, value in os.environ.items() if name.startswith("BOOTY_") and value}
+    given.pop("BOOTY_STATE_DIR", None)
+    if own_github:
+        cleared = dict.fromkeys(GITHUBS, "")
+        return cleared | given | _given(GITHUBS)
+    given["ALLOWED_REPOSITORIES"] = f"acme/* {given.get('ALLOWED_REPOSITORIES', '')}"
+    return {"BOOTY_ENGINE_COMMAND": json.dumps([sys.executable, str(ENGINE)])} | given
 
 
 def _start(stack: Stack) -> None:
@@ -74,7 +86,7 @@ def _start(stack: Stack) -> None:
     print("The coding engine is a script that makes one prepared change: it proves the way, not intelligence.\n", flush=True)
 
 
-def play(stack: Stack) -> bool:
+def play(stack: Stack, *, serve: bool) -> bool:
     """Play every scene, print the table, and tell whether all came out as they must."""
     # The rows are read here with Booty's own models; this process reports nothing to Sentry.
     os.environ.update(stack.environment | {"SENTRY_DSN": "", "DJANGO_SETTINGS_MODULE": "booty_site.settings"})
@@ -94,10 +106,10 @@ def play(stack: Stack) -> bool:
     violations = list(stack.github.violations)
     for violation in violations:
         print(report.paint(f"A request does not fit GitHub's API description: {violation}", "wrong"))
-    print("\nIts page in the admin:")
+    print("\nWhere to look in the admin, which `make serve` leaves running:")
     for line in lines:
         if line.page:
-            print(f"  {line.title:<42} {line.page}")
+            print(f"  {line.title:<42} {line.page if serve else line.page.removeprefix(stack.url)}")
     wrong = sum(bool(line.complaints) for line in lines) + len(violations)
     print("\nEvery line came out as it must." if not wrong else f"\n{wrong} lines did not come out as they must.")
     if wrong:
@@ -111,8 +123,9 @@ def _print_way_in(stack: Stack) -> None:
     stack.manage("shell", "--command", SET_PASSWORD, BOOTY_ADMIN_NAME=name, BOOTY_ADMIN_PASSWORD=password)
     print(f"Admin     {stack.url}/admin/  user {name}  password {password}")
     print(f"Webhook   {stack.url}/webhooks/github")
-    print(f"GitHub    {stack.github.web_url} (a double)")
-    print(f"Sentry    {stack.sentry.url} (a double)")
+    github, dsn = stack.environment["GITHUB_API_URL"], stack.environment["SENTRY_DSN"]
+    print(f"GitHub    {stack.github.web_url + ' (a double)' if github == stack.github.api_url else 'yours'}")
+    print(f"Sentry    {stack.sentry.url + ' (a double)' if dsn == stack.sentry.dsn else 'yours'}")
     print(f"State     {stack.folder}\n", flush=True)
 
 

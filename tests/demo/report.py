@@ -11,8 +11,8 @@ from tests.demo.observed import Observed
 COLOURS = {"succeeded": "32", "failed": "33", "errored": "31", "ok": "32", "wrong": "31", "dim": "2", "bold": "1"}
 COLUMNS = (
     ("", 2),
-    ("What was sent", 44),
-    ("Delivery", 13),
+    ("What was sent", 43),
+    ("Delivery", 15),
     ("Run", 10),
     ("State", 11),
     ("Verdict or code", 23),

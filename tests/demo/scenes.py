@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from tests.stack import WHEELS, Stack
 
 CALCULATOR_REPOSITORY = "acme/calculator"
 VANISHED_REPOSITORY = "acme/vanished"
-LABEL = "agent:builder"
+LABEL = os.environ.get("TRIGGER_LABEL") or "agent:builder"
 FAILING_TEST = "test_calculator.py::test_multiply"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -28,6 +29,11 @@ def code(text: str) -> str:
     ticks = "`" * (longest + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{ticks}{pad}{text}{pad}{ticks}"
+
+
+def inert(text: str) -> str:
+    """Return text for use inside a sentence, so that it notifies nobody and makes no markup."""
+    return html.escape(plain(text), quote=False).replace("@", "@\N{ZERO WIDTH SPACE}").replace("![", "!\\[")
 
 
 def tail(text: str, lines: int = 60, characters: int = 6000) -> str:

@@ -36,6 +36,8 @@ def redact(text: str) -> str:
     text = PATTERNS.sub(MASK, text)
     for secret in _own_secrets():
         text = text.replace(secret, MASK)
+    # PostgreSQL stores no NUL in a text.
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text.replace(str(settings.BOOTY_STATE_DIR), "<state>").replace(str(settings.BASE_DIR), "<booty>")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from booty_site.execution.policy import NAME, STARTER, Mistake
-from booty_site.markdown import code, fenced, plain, tail
+from booty_site.markdown import code, fenced, inert, plain, tail
 from booty_site.runs.suite import SuiteResult
 
 TITLE_LENGTH = 72
@@ -34,7 +34,7 @@ def pull_title(title: str) -> str:
 
 def pull_body(number: int, engine_summary: str, changes: str, suite: SuiteResult, run_url: str) -> str:
     """Return the description of Booty's pull request."""
-    tested = suite.sentence if suite.code is None else f"{suite.sentence} This is a draft until they pass."
+    tested = "All tests passed." if suite.code is None else f"{inert(suite.sentence)} This is a draft until they pass."
     parts = [f"Fixes #{number}", "### What changed", fenced(changes)]
     if engine_summary:
         parts += ["### What the engine says", fenced(engine_summary)]
@@ -61,7 +61,7 @@ def status_comment(
         "cancelled": "Cancelled",
         "superseded": "Superseded",
     }
-    parts = [f"### {titles[state]}", summary]
+    parts = [f"### {titles[state]}", inert(summary)]
     if pull_number is not None:
         parts.append(f"Pull request: #{pull_number}")
     if outcome_url:
@@ -80,12 +80,12 @@ def outcome_comment(
         report = f"It was reported to Sentry as event `{event_id}`." if event_id else "It is recorded with the run."
         parts = [
             "### Booty failed on this issue",
-            summary,
+            inert(summary),
             f"This is not the fault of the issue (code `{failure_code}`). {report}",
             f"{again} If it comes back, tell whoever runs Booty.",
         ]
     else:
-        parts = [f"### Booty could not resolve this issue (`{failure_code}`)", summary, details, again]
+        parts = [f"### Booty could not resolve this issue (`{failure_code}`)", inert(summary), details, again]
     return "\n\n".join([*filter(None, parts), footer(run_id, run_url, event_id)])
 
 

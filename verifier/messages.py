@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from booty_site.execution.policy import NAME, STARTER, Mistake
 from booty_site.github.check_runs import IN_PROGRESS, Report
-from booty_site.markdown import code, fenced, tail
+from booty_site.markdown import code, fenced, inert, tail
 from booty_site.runs.suite import SuiteResult
 
 TITLES = {
@@ -29,13 +29,13 @@ def concluded(state: str, verdict: str, failure_code: str, summary: str, details
     """Return what the check says at a run's end."""
     if state == "succeeded":
         if verdict == "neutral":
-            return Report("neutral", "Not verified", summary, details)
-        return Report("success", "All tests passed", summary, details)
+            return Report("neutral", "Not verified", inert(summary), details)
+        return Report("success", "All tests passed", inert(summary), details)
     if state == "failed":
-        return Report("failure", TITLES.get(failure_code, "Failed"), summary, details)
+        return Report("failure", TITLES.get(failure_code, "Failed"), inert(summary), details)
     if state == "errored":
         return Report("failure", "Booty failed, not your change", our_fault(summary, failure_code, event_id))
-    return Report("cancelled", "Superseded" if state == "superseded" else "Cancelled", summary)
+    return Report("cancelled", "Superseded" if state == "superseded" else "Cancelled", inert(summary))
 
 
 def failure_comment(
@@ -46,7 +46,7 @@ def failure_comment(
         title, text = "Booty could not verify this pull request", our_fault(summary, failure_code, event_id)
     else:
         title = TITLES.get(failure_code, "Failed")
-        text = "\n\n".join(part for part in (summary, details) if part)
+        text = "\n\n".join(part for part in (inert(summary), details) if part)
     return f"### {title}\n\n{text}\n\n{footer(head_sha, run_id, run_url)}"
 
 
@@ -58,7 +58,7 @@ def fixed_comment(head_sha: str, run_id: str, run_url: str) -> str:
 def our_fault(summary: str, failure_code: str, event_id: str) -> str:
     report = f"It was reported to Sentry as event `{event_id}`." if event_id else "It is recorded with the run."
     return (
-        f"{summary}\n\nThis is not the fault of the change (code `{failure_code}`). {report} "
+        f"{inert(summary)}\n\nThis is not the fault of the change (code `{failure_code}`). {report} "
         "Use Re-run on the check to try again; if it comes back, tell whoever runs Booty."
     )
 

@@ -25,7 +25,7 @@ class CommandRecords:
 
     def began(self, name: str, argv: Sequence[str]) -> CommandRecord:
         self._written = time.monotonic()
-        words = [_clean(word) for word in argv]
+        words = [redact(word) for word in argv]
         command: CommandRecord = self._run.commands.create(attempt=self._run.attempt, name=name, argv=words)
         return command
 
@@ -34,7 +34,7 @@ class CommandRecords:
             return
         self._written = time.monotonic()
         try:
-            self._update(command, output=_clean(output))
+            self._update(command, output=redact(output))
         except DatabaseError as error:
             logger.warning("%s: output could not be written yet: %s", self._run, type(error).__name__)
 
@@ -44,14 +44,9 @@ class CommandRecords:
             ending=result.ending.value,
             exit_code=result.exit_code,
             seconds=result.seconds,
-            output=_clean(result.output),
+            output=redact(result.output),
         )
 
     @staticmethod
     def _update(command: CommandRecord, **values: object) -> None:
         type(command)._default_manager.filter(pk=command.pk).update(**values)
-
-
-def _clean(text: str) -> str:
-    # PostgreSQL stores no NUL in a text.
-    return redact(text).replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from booty_site.execution.environments import command_variables, make_environment
 from booty_site.execution.policy import Policy
 from booty_site.execution.process import CommandResult, Ending
+from booty_site.markdown import plain
 from booty_site.runs.states import FailureCode
 from booty_site.runs.workbench import Workbench
 
@@ -16,6 +17,7 @@ SHELL = "/bin/sh"
 FAILING = re.compile(r"^(?:FAILED|ERROR) ([^\s\[]+(?:\[.*?\](?= - |$))?)(?: - .*)?$", re.MULTILINE)
 NO_TESTS_COLLECTED = 5
 MAX_FAILING = 50
+MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -80,5 +82,6 @@ def _failed(step: str, code: FailureCode, result: CommandResult, steps: tuple[tu
         return SuiteResult(steps, FailureCode.TEST_TIMEOUT, step, result)
     if step == "test" and result.exit_code == NO_TESTS_COLLECTED and "no tests ran" in result.output:
         return SuiteResult(steps, FailureCode.NO_TESTS, step, result)
-    failing = tuple(dict.fromkeys(FAILING.findall(result.output)))[:MAX_FAILING] if step == "test" else ()
+    names = FAILING.findall(plain(result.output)) if step == "test" else []
+    failing = tuple(dict.fromkeys(name[:MAX_NAME] for name in names))[:MAX_FAILING]
     return SuiteResult(steps, code, step, result, failing)

@@ -291,3 +291,15 @@ def test_a_lost_reply_to_the_check_does_not_make_a_second_check(world: GitHubWor
     world.double.drop_reply("POST", r"/check-runs$", times=1)
     run = verified(world.run_for_pull())
     assert the_check(world, run).conclusion == "success"
+
+
+def test_names_of_tests_that_mention_people_or_hold_control_characters_are_told_as_text(world: GitHubWorld) -> None:
+    line = r"printf 'FAILED @acme/all::<b>\0\033[31m - x\n'; exit 1"
+    world.double.push(REPOSITORY, "main", {".booty.yml": policy(test=line)}, by="ada")
+    run = verified(world.run_for_pull())
+    assert run.failure_code == "tests_failed"
+    (comment,) = comments(world, run)
+    first_sentence = comment.split("\n- ")[0]
+    assert "acme/all" in first_sentence
+    assert "@acme" not in first_sentence
+    assert "<b>" not in first_sentence

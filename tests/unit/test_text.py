@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from booty_site.execution.process import CappedOutput
-from booty_site.markdown import code, fenced, plain, tail
+from booty_site.markdown import code, fenced, inert, plain, tail
 from booty_site.redaction import MASK, redact, redact_tree
 from tests.keys import make_private_key
 
@@ -34,6 +34,13 @@ def test_a_code_span_holds_no_longer_run_of_ticks_than_its_own(text: str) -> Non
 
 def test_terminal_escapes_are_taken_out() -> None:
     assert plain("\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07 nul\x00") == "red bell nul"
+
+
+def test_text_inside_a_sentence_notifies_nobody_and_makes_no_markup() -> None:
+    text = inert("FAILED @acme/all <img src=x> ![x](y) \x1b[31m")
+    assert "@acme" not in text
+    assert "<img" not in text
+    assert "![" not in text
 
 
 def test_the_tail_is_the_last_lines() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ensurepip
 import os
-import shutil
 import sys
 import sysconfig
 import tempfile
@@ -16,9 +15,11 @@ from pathlib import Path
 import uv
 
 from booty_site.errors import EnvironmentUnavailable
-from booty_site.execution.process import CommandResult
+from booty_site.execution.process import CommandResult, run_command
 
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+REMOVAL_SECONDS = 120.0
 
 # (name of the step, argv, folder, environment) -> result
 Execute = Callable[[str, Sequence[str], Path, Mapping[str, str]], CommandResult]
@@ -66,8 +67,16 @@ def run_folders(parent: Path) -> Iterator[Folders]:
         folders.home.mkdir()
         yield folders
     finally:
-        # A repository's commands may have left folders without rights; what resists is left to prune.
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder that strangers' commands wrote to: thousands of levels deep, or without rights.
+
+    Python's own rmtree runs out of stack at such a depth. What resists all the same stays where it is.
+    """
+    for words in (("chmod", "-R", "u+rwX"), ("rm", "-rf")):
+        run_command((*words, "--", str(root)), cwd=root.parent, env={"PATH": os.defpath}, timeout=REMOVAL_SECONDS)
 
 
 def command_variables(folders: Folders, handed_on: Sequence[str]) -> dict[str, str]:

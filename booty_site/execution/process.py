@@ -219,11 +219,10 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 def _marked_processes(mark: str) -> list[int]:
     needle = f"{MARK}={mark}".encode()
     found = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
+    for name in os.listdir("/proc"):
         # A zombie's environment reads as empty, so the loop above ends without reaping strangers.
-        with contextlib.suppress(OSError):
-            if needle in Path(entry.path, "environ").read_bytes():
-                found.append(int(entry.name))
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                if needle in Path("/proc", name, "environ").read_bytes():
+                    found.append(int(name))
     return found

@@ -91,10 +91,10 @@ class Program:
 def session_members(session: int) -> list[int]:
     """Return the living processes of a session."""
     members = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
+    for name in os.listdir("/proc"):
+        if name.isdigit():
             with contextlib.suppress(OSError, IndexError, ValueError):
-                fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+                fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
                 if int(fields[3]) == session and fields[0] != "Z":
-                    members.append(int(entry.name))
+                    members.append(int(name))
     return members

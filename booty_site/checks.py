@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
@@ -44,6 +46,18 @@ def github_can_be_asked(app_configs: Sequence[AppConfig] | None, **options: Any)
         return []
     hint = "Set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY (checks need an App), or GITHUB_TOKEN."
     return [checks.Warning("No GitHub credentials are set: nothing can be posted.", hint=hint, id="booty.W003")]
+
+
+@checks.register(TAG)
+def app_key_can_be_read(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[checks.CheckMessage]:
+    if not settings.GITHUB_APP_PRIVATE_KEY:
+        return []
+    try:
+        load_pem_private_key(settings.GITHUB_APP_PRIVATE_KEY.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        hint = "Set it to the content of the .pem file that GitHub made for the App, or GITHUB_APP_PRIVATE_KEY_FILE to its path."
+        return [checks.Error("GITHUB_APP_PRIVATE_KEY is not a private key.", hint=hint, id="booty.E002")]
+    return []
 
 
 @checks.register(TAG)

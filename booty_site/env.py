@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 import msgspec
@@ -91,6 +93,16 @@ class Environment:
             return default
         return value
 
+    def dsn(self, name: str) -> str:
+        """Return a Sentry DSN. A wrong one is not repeated in the message: it holds a key."""
+        value = self.secret(name)
+        if value and not re.fullmatch(r"https?://[^\s@/]+@[^\s@/]+(/[^\s@]*)?/\d+", value):
+            self.problems.append(
+                f"{name} is not a DSN such as https://key@host/1. Copy it from the project's settings in Sentry."
+            )
+            return ""
+        return value
+
     def argv(self, name: str) -> tuple[str, ...]:
         """Return a command's words, from a JSON list of texts or from shell words."""
 
@@ -114,6 +126,21 @@ class Environment:
             self.problems.append(f"{name} is not a URL that starts with sqlite:/// or postgres://.")
             return dict(environ.Env.db_url_config(default))
         return settings
+
+    def make_folder(self, folder: Path, named_by: str) -> None:
+        """Make a folder that is needed; `named_by` says which variable to change when it can't be made."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.problems.append(f"{named_by}: {folder} can't be made: {error.strerror}.")
+
+    @staticmethod
+    def is_broker_address(url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+            return parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port > 0)
+        except ValueError:
+            return False
 
     def refuse_problems(self) -> None:
         """Raise ImproperlyConfigured naming every wrong value that was read so far."""

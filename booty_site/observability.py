@@ -130,6 +130,14 @@ def capture(error: BaseException, tags: Mapping[str, str], event_id: str) -> Cap
     return Captured(event_id, confirmed, owed=not confirmed, event=None if confirmed else stored)
 
 
+def report(error: BaseException) -> None:
+    """Report an exception that was handled, without waiting for Sentry's answer; never raises."""
+    try:
+        sentry_sdk.capture_exception(error)
+    except Exception as problem:  # noqa: BLE001  (reporting never stands in the way of an answer)
+        logger.warning("an error could not be reported: %s", redact(repr(problem)))
+
+
 def plain_event(error: BaseException, tags: Mapping[str, str], event_id: str) -> dict[str, Any]:
     """Return an event of an exception that was never raised, or that the SDK could not handle."""
     event: dict[str, Any] = {

@@ -13,7 +13,7 @@ from booty_site.env import Environment
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment(os.environ)
 
-SENTRY_DSN = env.secret("SENTRY_DSN")
+SENTRY_DSN = env.dsn("SENTRY_DSN")
 SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", "development")
 SENTRY_RELEASE = env.text("SENTRY_RELEASE") or None
 BOOTY_SENTRY_EVENT_URL = env.text("BOOTY_SENTRY_EVENT_URL")
@@ -64,19 +64,19 @@ if BOOTY_HEARTBEAT_SECONDS * 2 > BOOTY_LEASE_SECONDS:
     )
 
 REDIS_URL = env.secret("REDIS_URL") or "redis://127.0.0.1:6379/0"
-if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+if not env.is_broker_address(REDIS_URL):
     # The value may hold a password, so it is not repeated here.
-    env.problems.append("REDIS_URL does not start with redis://, rediss:// or unix://.")
+    env.problems.append("REDIS_URL is not an address such as redis://host:6379/0, rediss://… or unix://….")
     REDIS_URL = "redis://127.0.0.1:6379/0"
 # `verifier` before `jobs`: a verdict is waited for by a person. RQ's own limit lies beyond ours,
 # so that a run that takes too long ends with our code and our sentence.
-RQ_TIMEOUT_SECONDS = int(BOOTY_RUN_TIMEOUT) + 300
+RQ_TIMEOUT_SECONDS = int(BOOTY_RUN_TIMEOUT) + 3600
 RQ_QUEUES = {name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": RQ_TIMEOUT_SECONDS} for name in ("verifier", "jobs")}
 RQ = {"COMMIT_MODE": "auto", "DEFAULT_RESULT_TTL": 3600}
 
 DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{BOOTY_STATE_DIR / 'booty.sqlite3'}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    env.make_folder(Path(DATABASES["default"]["NAME"]).parent, "BOOTY_STATE_DIR or DATABASE_URL")
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,

@@ -7,6 +7,7 @@ stores the delivery, and only then answered.
 from __future__ import annotations
 
 import fnmatch
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataExce
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from booty_site import observability
 from booty_site.github import events, signature
 from booty_site.models import DeliveryStatus, Source, WebhookDelivery
 from booty_site.runs import dispatch
@@ -28,6 +30,8 @@ from booty_site.runs.models import Run
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 30
+# GitHub's own payloads are some ten levels deep.
+MAX_DEPTH = 64
 A = TypeVar("A")
 
 
@@ -71,6 +75,8 @@ def github(request: HttpRequest) -> HttpResponse:
     """POST /webhooks/github."""
     if not settings.WEBHOOK_SECRET:
         return _unavailable("WEBHOOK_SECRET is not set, so no delivery can be verified")
+    if "Content-Length" not in request.headers:
+        return _refuse(411, "the header Content-Length is missing; GitHub always sends it")
     try:
         body = request.body
     except RequestDataTooBig:
@@ -83,18 +89,20 @@ def github(request: HttpRequest) -> HttpResponse:
     if not signature.is_signed(settings.WEBHOOK_SECRET, body, given):
         return _refuse(403, "the signature is wrong; the secret on GitHub and WEBHOOK_SECRET differ")
     event, delivery_id = request.headers.get("X-GitHub-Event", ""), request.headers.get("X-GitHub-Delivery", "")
-    if not event or not delivery_id or len(event) > 60 or len(delivery_id) > 64:
-        return _refuse(400, "the header X-GitHub-Event or X-GitHub-Delivery is missing or too long")
+    if not (0 < len(event) <= 60 and 0 < len(delivery_id) <= 64 and (event + delivery_id).isprintable()):
+        return _refuse(400, "the header X-GitHub-Event or X-GitHub-Delivery is missing, too long or not text")
     try:
         payload = _payload(request, body)
         asked, origin = events.read(event, payload, trigger_label=settings.TRIGGER_LABEL)
+        content = _stored_form(payload)
     except events.PayloadInvalid as error:
         return _refuse(400, f"the payload can't be read: {error}")
     try:
         with transaction.atomic():
-            return _answer(_receive(event, delivery_id, payload, asked, origin))
-    except DatabaseError:
+            return _answer(_receive(event, delivery_id, content, asked, origin))
+    except DatabaseError as error:
         logger.exception("delivery %s could not be stored", delivery_id)
+        observability.report(error)
         return _unavailable("the delivery could not be stored; deliver it again")
 
 
@@ -105,7 +113,7 @@ def _payload(request: HttpRequest, body: bytes) -> bytes:
         return payload
     try:
         return msgspec.json.encode(_without_nul(msgspec.json.decode(payload)))
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise events.PayloadInvalid("the body is not JSON") from None
 
 
@@ -130,7 +138,26 @@ def _json_of(request: HttpRequest, body: bytes) -> bytes:
     return body
 
 
-def _receive(event: str, delivery_id: str, payload: bytes, asked: events.Asked, origin: events.Origin) -> WebhookDelivery:
+def _stored_form(payload: bytes) -> Any:
+    """Return a payload as it is stored. Raises PayloadInvalid for JSON that no database takes: endless numbers, endless depth."""
+    try:
+        content = msgspec.json.decode(payload)
+        json.dumps(content, allow_nan=False)
+        _refuse_deeper(content, MAX_DEPTH)
+    except (ValueError, RecursionError):
+        raise events.PayloadInvalid("the body is not JSON that can be stored") from None
+    return content
+
+
+def _refuse_deeper(value: Any, levels: int) -> None:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if children and not levels:
+        raise ValueError
+    for child in children:
+        _refuse_deeper(child, levels - 1)
+
+
+def _receive(event: str, delivery_id: str, content: Any, asked: events.Asked, origin: events.Origin) -> WebhookDelivery:
     delivery, new = WebhookDelivery.objects.get_or_create(
         source=Source.GITHUB,
         delivery_id=delivery_id,
@@ -153,7 +180,7 @@ def _receive(event: str, delivery_id: str, payload: bytes, asked: events.Asked, 
             delivery.status = DeliveryStatus.PONG
         case Accepted(run):
             delivery.status, delivery.run_id = DeliveryStatus.ACCEPTED, run.pk
-            delivery.payload = msgspec.json.decode(payload)
+            delivery.payload = content
             dispatch.after_commit(run)
         case Duplicate(run, reason):
             delivery.status, delivery.run_id, delivery.reason = DeliveryStatus.DUPLICATE, run.pk, reason

@@ -34,7 +34,7 @@ def pull_title(title: str) -> str:
 
 def pull_body(number: int, engine_summary: str, changes: str, suite: SuiteResult, run_url: str) -> str:
     """Return the description of Booty's pull request."""
-    tested = "All tests passed." if suite.code is None else f"{inert(suite.sentence)} This is a draft until they pass."
+    tested = "All tests passed." if suite.code is None else f"{inert(suite.sentence)} It needs more work before it can be merged."
     parts = [f"Fixes #{number}", "### What changed", fenced(changes)]
     if engine_summary:
         parts += ["### What the engine says", fenced(engine_summary)]
@@ -132,9 +132,9 @@ def engine_said(summary: str) -> str:
     return f"The end of its output:\n\n{fenced(summary)}" if summary.strip() else ""
 
 
-def red_details(suite: SuiteResult, pull_number: int) -> str:
+def red_details(suite: SuiteResult, pull_number: int, *, draft: bool) -> str:
     """Return what is red, and where the draft is."""
-    parts = [f"What was written so far is in the draft #{pull_number}."]
+    parts = [f"What was written so far is in the {'draft' if draft else 'pull request'} #{pull_number}."]
     if suite.failing:
         parts.append("\n".join(f"- {code(name)}" for name in suite.failing))
     if suite.result is not None:

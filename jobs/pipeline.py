@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.conf import settings
 
@@ -54,7 +54,7 @@ def build(job: Job, bench: Workbench) -> Outcome:
         engine = chosen_engine().run(Task(prompt, bench.folders.workspace), bench)
         commit = _commit(job, git, ground, bench, engine)
         suite = run_suite(ground.policy, bench, settings.BOOTY_COMMAND_ENV)
-        return _publish(job, github, git, ground, commit, engine, suite)
+        return _publish(job, github, git, ground, commit, engine, suite, bench)
     except Refusal as refusal:
         return Outcome(State.FAILED, refusal.summary, refusal.code, {"details": refusal.details})
 
@@ -79,7 +79,7 @@ def _ground(job: Job, github: GitHub, git: Git) -> Ground:
         branch_sha = git.fetch_branch(remote, job.branch)
     except CommitGone:
         return Ground(remote, base_sha, policy, "")
-    if git.author_of(branch_sha) != settings.BOOTY_AUTHOR_EMAIL:
+    if git.people_of(base_sha, branch_sha) - {settings.BOOTY_AUTHOR_EMAIL}:
         raise Refusal(FailureCode.REFUSED, messages.branch_has_other_commits(job.branch))
     return Ground(remote, base_sha, policy, branch_sha)
 
@@ -104,19 +104,22 @@ def _commit(job: Job, git: Git, ground: Ground, bench: Workbench, engine: Engine
 
 
 def _publish(
-    job: Job, github: GitHub, git: Git, ground: Ground, commit: str, engine: EngineResult, suite: SuiteResult
+    job: Job, github: GitHub, git: Git, ground: Ground, commit: str, engine: EngineResult, suite: SuiteResult, bench: Workbench
 ) -> Outcome:
     try:
         git.push(ground.remote, commit, job.branch, expected=ground.branch_sha)
     except PushRefused:
         raise Refusal(FailureCode.REFUSED, messages.branch_moved(job.branch)) from None
     changes = git.change_summary(ground.base_sha, commit)
-    engine = replace(engine, summary=redact(engine.summary))
-    body = messages.pull_body(job.issue_number, engine.summary, changes, suite, job.page_url)
+    body = redact(messages.pull_body(job.issue_number, engine.summary, changes, suite, job.page_url))
+    bench.check()
     pull = pulls.put_draft(github, job.branch, job.base_branch, messages.pull_title(job.issue_title), body)
     values = {"commit_sha": commit, "changes": changes, "pull_number": pull.number, "pull_url": pull.url}
+    # At once, so that the row knows its pull request whatever happens to this process.
+    Job.objects.filter(pk=job.pk).update(pull_number=pull.number, pull_url=pull.url)
     if suite.code is not None:
-        details = messages.red_details(suite, pull.number)
+        details = messages.red_details(suite, pull.number, draft=pull.draft)
         return Outcome(State.FAILED, suite.sentence, suite.code, {**values, "details": details})
+    bench.check()
     pulls.mark_ready(github, pull.number)
     return Outcome(State.SUCCEEDED, messages.pull_ready(pull.number), None, values)

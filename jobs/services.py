@@ -29,7 +29,7 @@ def begin(asked: IssueLabelled, delivery: WebhookDelivery) -> tuple[Job, bool]:
         issue_number=asked.number,
         issue_title=asked.title[:300],
         issue_body=asked.body,
-        base_branch=settings.TARGET_BRANCH or asked.default_branch or "main",
+        base_branch=(settings.TARGET_BRANCH or asked.default_branch or "main")[:255],
     )
 
 

@@ -14,6 +14,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from booty_site import observability
+from booty_site.github import connect
 from booty_site.runs import dispatch
 from tests.doubles.broker import Broker
 from tests.doubles.github import AppIdentity, GitHubDouble
@@ -116,6 +117,8 @@ def github(tmp_path: Path, settings: Settings) -> Iterator[GitHubDouble]:
     identity = AppIdentity(
         app_id=settings.GITHUB_APP_ID, public_key_pem=public_key_of(settings.GITHUB_APP_PRIVATE_KEY), installation_id=1
     )
+    # A port may be used again: an earlier double's token must not be.
+    connect._connected.cache_clear()
     with GitHubDouble(tmp_path / "github", app=identity, webhook=None) as double:
         settings.GITHUB_API_URL, settings.GITHUB_WEB_URL = double.api_url, double.web_url
         yield double

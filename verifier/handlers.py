@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from booty_site.github.events import PullRequestChanged, RerunRequested
 from booty_site.models import WebhookDelivery
+from booty_site.runs.states import State
 from booty_site.webhooks import Accepted, Answer, Duplicate, Ignored
 from verifier import services
 
 
 def pull_request_changed(asked: PullRequestChanged, delivery: WebhookDelivery) -> Answer:
     earlier = services.newest_run(asked.repository, asked.head_sha, asked.number)
-    if earlier is not None and earlier.is_terminal and asked.action != "reopened":
+    if earlier is not None and earlier.state in (State.SUCCEEDED, State.FAILED) and asked.action != "reopened":
         return Duplicate(earlier, "this head commit was verified before; use Re-run on the check to verify it again")
     if services.newer_head_known(asked):
         return Ignored("a newer head commit of this pull request is known already")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from booty_site.errors import GitHubRefused
 from booty_site.github import check_runs, comments
 from booty_site.github.connect import connect
 from booty_site.runs.kinds import Receipt
@@ -10,6 +11,7 @@ from verifier import messages
 from verifier.models import CHECK, Verdict, VerificationRun
 
 PURPOSE = "verifier"
+UNPROCESSABLE = 422
 TOLD = (State.SUCCEEDED, State.FAILED, State.ERRORED)
 
 
@@ -20,7 +22,12 @@ class VerificationNotifier:
     def deliver(self, run: VerificationRun, notice_kind: str) -> Receipt:
         if notice_kind == CHECK:
             report = messages.concluded(run.state, run.verdict, run.failure_code, run.summary, run.details, run.sentry_event_id)
-            return self._put_check(run, report)
+            try:
+                return self._put_check(run, report)
+            except GitHubRefused as refused:
+                if refused.status == UNPROCESSABLE and run.state in (State.CANCELLED, State.SUPERSEDED):
+                    return Receipt()  # the commit is not there, so there is no place for a check
+                raise
         return self._put_comment(run)
 
     def _put_check(self, run: VerificationRun, report: check_runs.Report) -> Receipt:

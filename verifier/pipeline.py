@@ -10,11 +10,12 @@ from booty_site.execution import policy as policies
 from booty_site.execution.git import CommitGone, Git, Remote
 from booty_site.github import pulls
 from booty_site.github.connect import connect
+from booty_site.runs import dispatch
 from booty_site.runs.kinds import Outcome
 from booty_site.runs.states import FailureCode, State
 from booty_site.runs.suite import SuiteResult, run_suite
 from booty_site.runs.workbench import Workbench
-from verifier import messages
+from verifier import messages, services
 from verifier.models import Verdict, VerificationRun
 
 RERUN_TRIGGERS = ("check_run.rerequested", "check_suite.rerequested")
@@ -45,11 +46,14 @@ def verify_pull_request(run: VerificationRun, bench: Workbench) -> Outcome:
     github = connect(run.repository)
     if run.trigger in RERUN_TRIGGERS and not github.may_write(run.requested_by):
         return _outcome(Judgement(Verdict.FAILED, messages.rerun_not_allowed(run.requested_by), FailureCode.REFUSED))
-    head_sha, is_open = pulls.head_of(github, run.pull_number)
-    if head_sha != run.head_sha:
-        return Outcome(State.SUPERSEDED, messages.head_moved(head_sha))
-    if not is_open:
+    pull = pulls.state_of(github, run.pull_number)
+    if not pull.is_open:
         return Outcome(State.CANCELLED, messages.pull_request_closed())
+    if pull.head_sha != run.head_sha:
+        following = services.follow(run, pull)
+        if following is not None:
+            dispatch.after_commit(following)
+        return Outcome(State.SUPERSEDED, messages.head_moved(pull.head_sha))
     if run.from_fork:
         return _outcome(Judgement(Verdict.NEUTRAL, messages.fork_not_run()))
     question = Question(github.remote(), run.head_sha, run.base_sha, by_agent=run.from_agent)

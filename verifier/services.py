@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from booty_site.github.events import PullRequestChanged
+from booty_site.github.pulls import PullState
 from booty_site.models import WebhookDelivery
 from booty_site.runs import lifecycle
+from booty_site.runs.states import State
 from verifier.models import VerificationRun
 
 COPIED = (
@@ -57,6 +59,33 @@ def begin(asked: PullRequestChanged, delivery: WebhookDelivery, retry_of: Verifi
         older = VerificationRun.objects.active().filter(repository__iexact=asked.repository, pull_number=asked.number)
         lifecycle.supersede(older.exclude(pk=run.pk), reason=f"A newer commit, {asked.head_sha[:10]}, took its place.")
     return run, new
+
+
+def follow(run: VerificationRun, pull: PullState) -> VerificationRun | None:
+    """Return a new run for the head that a run's pull request has by now, None when there was one already.
+
+    Deliveries may come late or out of order; what GitHub says when asked is what counts.
+    """
+    earlier = newest_run(run.repository, pull.head_sha, run.pull_number)
+    if earlier is not None and (not earlier.is_terminal or earlier.state in (State.SUCCEEDED, State.FAILED)):
+        return None
+    following, new = lifecycle.begin(
+        VerificationRun,
+        subject=VerificationRun.subject_of(run.repository, run.pull_number, pull.head_sha),
+        trigger="head moved",
+        requested_by=run.requested_by,
+        delivery=run.delivery,
+        repository=run.repository,
+        pull_number=run.pull_number,
+        pull_title=pull.title[:300],
+        head_sha=pull.head_sha,
+        head_branch=pull.head_branch[:255],
+        head_repository=pull.head_repository,
+        base_sha=pull.base_sha,
+        base_branch=pull.base_branch[:255],
+        head_seen_at=pull.updated_at,
+    )
+    return following if new else None
 
 
 def retry(

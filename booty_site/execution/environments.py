@@ -6,7 +6,7 @@ import ensurepip
 import os
 import sys
 import sysconfig
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,19 +53,27 @@ class Folders:
         return self.root / "home"
 
 
+def folder_of(parent: Path, owner: str) -> Path:
+    """Return where the run of an owner works; `owner` is a random text that nobody can foresee."""
+    return parent / f"booty-run-{owner}"
+
+
 @contextmanager
-def run_folders(parent: Path) -> Iterator[Folders]:
+def run_folders(parent: Path, owner: str = "") -> Iterator[Folders]:
     """Give a run its folders below `parent` and remove them afterwards.
 
     `parent` must not lie inside a project: tools such as pytest look for their configuration in every
-    folder above the one they start in.
+    folder above the one they start in. Raises EnvironmentUnavailable when no folder can be made there.
     """
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix="booty-run-", dir=parent))
+    root = folder_of(parent, owner or uuid.uuid4().hex)
     try:
-        folders = Folders(root)
-        folders.home.mkdir()
-        yield folders
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.mkdir(mode=0o700)
+        (root / "home").mkdir()
+    except OSError as error:
+        raise EnvironmentUnavailable(f"no folder can be made in {parent}: {error.strerror}. Check BOOTY_RUNS_DIR.") from error
+    try:
+        yield Folders(root)
     finally:
         remove_tree(root)
 

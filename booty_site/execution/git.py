@@ -177,9 +177,13 @@ class Git:
         self._must("commit", "update-ref", f"refs/booty/{commit}", commit)
         return commit
 
-    def author_of(self, commit: str) -> str:
-        """Return the e-mail address of a commit's author."""
-        return self._must("read", "show", "--no-patch", "--format=%ae", commit).output.strip()
+    def people_of(self, base: str, tip: str) -> set[str]:
+        """Return the e-mail addresses of who wrote or made the commits that `tip` has over `base`.
+
+        Amending a commit changes who made it and keeps who wrote it, so both count.
+        """
+        output = self._must("read", "log", "--format=%ae%n%ce", f"{base}..{tip}").output
+        return set(output.split())
 
     def push(self, remote: Remote, commit: str, branch: str, *, expected: str) -> None:
         """Push a commit as a branch, only over `expected` (an empty text: only if there is no branch).

@@ -5,12 +5,12 @@ from __future__ import annotations
 import email.utils
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import requests
-from github import Auth, Github, GithubException, GithubIntegration
+from github import Auth, Github, GithubException, GithubIntegration, UnknownObjectException
 from github.Repository import Repository
 from urllib3.util.retry import Retry
 
@@ -18,6 +18,8 @@ from booty_site.errors import GitHubRefused
 from booty_site.execution.git import Remote
 
 TIMEOUT_SECONDS = 15
+NOT_FOUND = 404
+LONGEST_WAIT_SECONDS = 24 * 3600.0
 WRITE_PERMISSIONS = ("admin", "maintain", "write")
 
 
@@ -64,7 +66,14 @@ class GitHub:
     def may_write(self, login: str) -> bool:
         """Tell whether a person may push to the repository."""
         with refusals(f"asking for the permission of {login}"):
-            return self.repository.get_collaborator_permission(login) in WRITE_PERMISSIONS
+            try:
+                return self.repository.get_collaborator_permission(login) in WRITE_PERMISSIONS
+            except UnknownObjectException:
+                raise  # the repository itself is not there for us
+            except GithubException as error:
+                if error.status == NOT_FOUND:
+                    return False  # "… is not a user", as GitHub says of other Apps' bots
+                raise
 
     @cached_property
     def _integration(self) -> GithubIntegration:
@@ -136,13 +145,15 @@ def _reason(error: GithubException) -> str:
 
 
 def _wait_seconds(headers: dict[str, str]) -> float | None:
-    """Return how long GitHub asks to wait ("Rate limits for the REST API", GitHub docs)."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    after = lower.get("retry-after", "")
+    """Return how long GitHub asks to wait ("Rate limits for the REST API", GitHub docs), at most a day."""
+    lower = {name.lower(): str(value) for name, value in headers.items()}
+    after, reset = lower.get("retry-after", ""), lower.get("x-ratelimit-reset", "")
+    wait = None
     if after.isdigit():
-        return float(after)
-    if after and (moment := email.utils.parsedate_to_datetime(after)):
-        return max(0.0, moment.timestamp() - time.time())
-    if lower.get("x-ratelimit-remaining") == "0" and lower.get("x-ratelimit-reset", "").isdigit():
-        return max(0.0, float(lower["x-ratelimit-reset"]) - time.time())
-    return None
+        wait = float(after)
+    elif after:
+        with suppress(ValueError):
+            wait = email.utils.parsedate_to_datetime(after).timestamp() - time.time()
+    elif lower.get("x-ratelimit-remaining") == "0" and reset.isdigit():
+        wait = float(reset) - time.time()
+    return None if wait is None else min(max(wait, 0.0), LONGEST_WAIT_SECONDS)

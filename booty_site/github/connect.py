@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 
 from django.conf import settings
 
 from booty_site.github.client import Credentials, GitHub
 
+# Then the installation is asked for again: it has another id after the App was reinstalled.
+KEPT_SECONDS = 300
+
 
 def connect(full_name: str) -> GitHub:
-    """Return the given repository on GitHub; a process keeps its connection and its token."""
+    """Return the given repository on GitHub; a process keeps its connection and its token for some minutes."""
     credentials = Credentials(
         api_url=settings.GITHUB_API_URL,
         web_url=settings.GITHUB_WEB_URL,
@@ -18,9 +22,9 @@ def connect(full_name: str) -> GitHub:
         app_id=settings.GITHUB_APP_ID,
         private_key=settings.GITHUB_APP_PRIVATE_KEY,
     )
-    return _connected(credentials, full_name)
+    return _connected(credentials, full_name, int(time.monotonic() // KEPT_SECONDS))
 
 
 @lru_cache(maxsize=256)
-def _connected(credentials: Credentials, full_name: str) -> GitHub:
+def _connected(credentials: Credentials, full_name: str, period: int) -> GitHub:
     return GitHub(credentials, full_name)

@@ -17,6 +17,7 @@ T = TypeVar("T")
 REPOSITORY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}\Z")
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 CHECK_NAME = "booty/verifier"
+EARLIEST_YEAR, LATEST_YEAR = 2008, 2999
 PULL_ACTIONS = ("opened", "synchronize", "reopened", "ready_for_review")
 
 
@@ -212,6 +213,8 @@ def _issue_labelled(event: _IssuesEvent, trigger_label: str) -> Asked:
 
 def _pull_changed(event: _PullRequestEvent, action: str) -> Asked:
     pull = event.pull_request
+    if not EARLIEST_YEAR <= pull.updated_at.year <= LATEST_YEAR:
+        raise PayloadInvalid("pull_request.updated_at is not a date of GitHub's time")
     return PullRequestChanged(
         repository=_repository(event.repository),
         sender=event.sender.login,
@@ -243,7 +246,7 @@ def _decode(payload: bytes, form: type[T]) -> T:
         return msgspec.json.decode(payload, type=form)
     except msgspec.ValidationError as error:
         raise PayloadInvalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise PayloadInvalid("the body is not JSON") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from github import GithubException
 from github.PullRequest import PullRequest
@@ -19,11 +20,35 @@ class OpenPull:
     draft: bool
 
 
-def head_of(github: GitHub, number: int) -> tuple[str, bool]:
-    """Return the head commit that a pull request has now, and whether it is open."""
+@dataclass(frozen=True)
+class PullState:
+    """What a pull request is now."""
+
+    is_open: bool
+    head_sha: str
+    head_branch: str
+    head_repository: str
+    base_sha: str
+    base_branch: str
+    title: str
+    updated_at: datetime
+
+
+def state_of(github: GitHub, number: int) -> PullState:
+    """Return what a pull request is now, as GitHub says when asked."""
     with refusals(f"reading pull request #{number}"):
         pull = github.repository.get_pull(number)
-        return pull.head.sha, pull.state == "open"
+        head_repository = (pull.head.raw_data.get("repo") or {}).get("full_name", "")
+        return PullState(
+            is_open=pull.state == "open",
+            head_sha=pull.head.sha,
+            head_branch=pull.head.ref,
+            head_repository=head_repository,
+            base_sha=pull.base.sha,
+            base_branch=pull.base.ref,
+            title=pull.title,
+            updated_at=pull.updated_at or datetime.now(UTC),
+        )
 
 
 def put_draft(github: GitHub, branch: str, base: str, title: str, body: str) -> OpenPull:

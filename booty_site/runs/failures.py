@@ -7,42 +7,48 @@ import traceback
 from typing import Any
 
 from django.db import DatabaseError
+from rq.timeouts import BaseTimeoutException
 
 from booty_site import observability
 from booty_site.errors import RunStopped, code_of, public_sentence
 from booty_site.redaction import redact
 from booty_site.runs import lifecycle, notices
 from booty_site.runs.models import SENTRY_NOTICE, Run
+from booty_site.runs.persistence import insist
 from booty_site.runs.states import FailureCode, State
 
 logger = logging.getLogger(__name__)
 DETAIL_LENGTH = 8000
 
 
-def fail(run: Run, error: BaseException) -> None:
-    """End a held run as errored because of `error`.
+def fail(run: Run, error: BaseException) -> bool:
+    """End a held run as errored because of `error`; False when the run turned out to be someone else's by now.
 
     In this order: the code is noted on the row, the error is captured in Sentry, the state is saved
     with the notices owed, the notices are tried. Never raises, so that the caller can raise `error`
-    itself. When the run turns out to be someone else's by now, nothing is captured, saved or told.
+    itself. When the run is someone else's, nothing is captured, saved or told.
     """
-    code = code_of(error)
+    code = FailureCode.RUN_TIMED_OUT.value if isinstance(error, BaseTimeoutException) else code_of(error)
     try:
-        if not lifecycle.note_failure(run, code):
+        noted = insist(lambda: lifecycle.note_failure(run, code))
+        if not noted:
             logger.info("%s: no longer ours, its failure is not reported", run)
-            return
+            return False
     except DatabaseError as problem:
-        # The lease is still ours by its own clock; Sentry and the comment matter more than the note.
+        noted = False
         logger.warning("%s: the failure could not be noted: %s", run, type(problem).__name__)
 
     captured = observability.capture(error, run.sentry_tags(), run.derived_event_id)
     try:
-        if _save(run, error, code, captured):
+        if insist(lambda: _save(run, error, code, captured)) or insist(lambda: lifecycle.ended_by(run, State.ERRORED)):
             notices.send_owed(run)
-        return
+        return True
     except DatabaseError as problem:
         logger.error("%s: the failure could not be saved: %s", run, type(problem).__name__)
-    _tell_unsaved(run, error, code, captured)
+    if noted:
+        _tell_unsaved(run, error, code, captured)
+    # Without the note the run is taken up again and may yet succeed: then a comment would be false.
+    return True
 
 
 def _save(run: Run, error: BaseException, code: str, captured: observability.Captured) -> bool:
@@ -70,14 +76,3 @@ def describe(error: BaseException) -> str:
     if isinstance(error, RunStopped):
         return ""
     return redact("".join(traceback.format_exception(error)))[-DETAIL_LENGTH:]
-
-
-def close_unclaimed(run: Run, error: BaseException) -> bool:
-    """End a queued run as errored that no worker took; True when this call ended it."""
-    code, event_id = code_of(error), run.derived_event_id
-    event = observability.plain_event(error, run.sentry_tags(), event_id)
-    payloads = {SENTRY_NOTICE: event} if observability.enabled() else {}
-    if not lifecycle.close_queued(run, FailureCode(code), summary=public_sentence(error), payloads=payloads):
-        return False
-    notices.send_owed(run)
-    return True

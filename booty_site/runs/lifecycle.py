@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from booty_site.redaction import redact
 from booty_site.runs.models import Run
-from booty_site.runs.states import ACTIVE, FailureCode, State, sources
+from booty_site.runs.states import ACTIVE, State, sources
 
 R = TypeVar("R", bound=Run)
 
@@ -100,57 +100,56 @@ def finish(
 ) -> bool:
     """End a held run and owe the outside its notices, in one transaction.
 
-    `payloads` maps further kinds of notice to what they send. Also refreshes `run` when it won.
+    `payloads` maps further kinds of notice to what they send. When it won, `run` shows the new values.
     """
+    fields = _ending(state, code, summary, values or {})
     with transaction.atomic():
-        won = _end(_held(run), run, state, code, summary, values or {}, payloads or {})
+        won = _end(_held(run), run, fields, payloads or {})
     if won:
-        run.refresh_from_db()
+        # Shown without asking the database again: a fault after the commit must not look like a failure.
+        for name, value in fields.items():
+            setattr(run, name, value)
     return won
+
+
+def ended_by(run: Run, state: State) -> bool:
+    """Tell whether this attempt ended the run so: its commit may have got through although the reply was lost."""
+    return _row(run).filter(state=state, attempt=run.attempt, worker=run.worker).exists()
 
 
 def cancel(run: Run, *, by: str) -> bool:
     """End an active run because a person asked for it; its holder notices within two seconds and stops."""
     with transaction.atomic():
-        return _end(_row(run), run, State.CANCELLED, "", f"Cancelled by {by}.", {}, {})
+        return _end(_row(run), run, _ending(State.CANCELLED, "", f"Cancelled by {by}.", {}), {})
 
 
 def supersede(runs: Iterable[Run], *, reason: str) -> int:
     """End active runs that newer work has made pointless; returns how many were ended here."""
     with transaction.atomic():
-        return sum(_end(_row(run), run, State.SUPERSEDED, "", reason, {}, {}) for run in runs)
+        return sum(_end(_row(run), run, _ending(State.SUPERSEDED, "", reason, {}), {}) for run in runs)
 
 
-def close_queued(run: Run, code: FailureCode, *, summary: str, payloads: Mapping[str, Any]) -> bool:
-    """End a run as errored that no worker ever took."""
-    with transaction.atomic():
-        queued = _row(run).filter(state=State.QUEUED)
-        return _end(queued, run, State.ERRORED, code, summary, {}, payloads)
-
-
-def _end(
-    rows: models.QuerySet[Any],
-    run: Run,
-    state: State,
-    code: str,
-    summary: str,
-    values: Mapping[str, Any],
-    payloads: Mapping[str, Any],
-) -> bool:
-    now = timezone.now()
-    fields = {
+def _ending(state: State, code: str, summary: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a row that ends so; every text is redacted, since people will read it."""
+    return {
+        "state": state,
         "failure_code": code,
         "summary": redact(summary),
-        "finished_at": now,
+        "finished_at": timezone.now(),
         "lease_token": None,
         "lease_expires_at": None,
-        **values,
+        **{name: redact(value) if type(value) is str else value for name, value in values.items()},
     }
-    if not _move(rows, state, **fields):
+
+
+def _end(rows: models.QuerySet[Any], run: Run, fields: Mapping[str, Any], payloads: Mapping[str, Any]) -> bool:
+    state: State = fields["state"]
+    if rows.filter(state__in=sources(state)).update(**fields) != 1:
         return False
     notice: Any = run.notice_model()
-    owed = [notice(run_id=run.pk, kind=kind) for kind in run.notices_owed(state)]
-    owed += [notice(run_id=run.pk, kind=kind, payload=payload) for kind, payload in payloads.items()]
+    # The event before the comment that names it.
+    owed = [notice(run_id=run.pk, kind=kind, payload=payload) for kind, payload in payloads.items()]
+    owed += [notice(run_id=run.pk, kind=kind) for kind in run.notices_owed(state)]
     # What an earlier attempt or an announcement already owed is owed again, not twice.
     notice.objects.bulk_create(
         owed,

@@ -50,7 +50,16 @@ def send(notice: Notice) -> bool:
     if receipt.values:
         type(notice.run)._default_manager.filter(pk=notice.run.pk).update(**receipt.values)
     rows.update(state=NoticeState.SENT, sent_at=timezone.now(), url=receipt.url, last_error="")
+    if notice.kind == SENTRY_NOTICE:
+        # What was told before the event arrived does not name it yet.
+        owe_again(notice.run)
     return True
+
+
+def owe_again(run: Run) -> None:
+    """Owe everything that was told about a run once more; each notice edits what it made."""
+    sent = run.notices.filter(state=NoticeState.SENT).exclude(kind=SENTRY_NOTICE)
+    sent.update(state=NoticeState.OWED, due_at=timezone.now())
 
 
 def deliver(run: Run, notice_kind: str, payload: Any = None) -> Receipt:

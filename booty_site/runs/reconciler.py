@@ -13,6 +13,7 @@ from booty_site.errors import BootyError
 from booty_site.runs import dispatch, failures, kinds, lifecycle, notices
 from booty_site.runs.models import Run
 from booty_site.runs.states import FailureCode
+from booty_site.runs.strays import clear_after, this_worker
 
 logger = logging.getLogger(__name__)
 BATCH = 200
@@ -53,6 +54,7 @@ def look() -> int:
 def _close_expired(kind: kinds.RunKind) -> int:
     put_right = 0
     for run in kind.model.objects.lease_expired(timezone.now())[:BATCH]:
+        clear_after(run)
         if run.failure_code:
             put_right += _fail(run, FailedBefore(run.failure_code))
         elif run.attempt >= settings.BOOTY_MAX_ATTEMPTS:
@@ -65,10 +67,12 @@ def _close_expired(kind: kinds.RunKind) -> int:
 
 def _fail(run: Run, error: BootyError) -> bool:
     taken = lifecycle.take_over(run)
-    if taken is None:
-        return False
-    failures.fail(taken, error)
-    return True
+    return taken is not None and failures.fail(taken, error)
+
+
+def _close_unclaimed(run: Run) -> bool:
+    claimed = lifecycle.claim(type(run), run.pk, this_worker())
+    return claimed is not None and failures.fail(claimed, DispatchFailed())
 
 
 def _dispatch_again(kind: kinds.RunKind) -> int:
@@ -82,7 +86,7 @@ def _dispatch_again(kind: kinds.RunKind) -> int:
     put_right = 0
     for run in kind.model.objects.waiting_for_dispatch().order_by("created_at")[:BATCH]:
         if run.unclaimed_dispatches >= MAX_UNCLAIMED_DISPATCHES:
-            put_right += failures.close_unclaimed(run, DispatchFailed())
+            put_right += _close_unclaimed(run)
         elif dispatch.dispatch(run):
             put_right += 1
         else:

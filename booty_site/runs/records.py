@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from booty_site.execution.process import CommandResult
 from booty_site.redaction import redact
 from booty_site.runs.models import CommandRecord, Run
+from booty_site.runs.persistence import insist
 
 logger = logging.getLogger(__name__)
 WRITE_EVERY_SECONDS = 1.0
@@ -26,7 +27,7 @@ class CommandRecords:
     def began(self, name: str, argv: Sequence[str]) -> CommandRecord:
         self._written = time.monotonic()
         words = [redact(word) for word in argv]
-        command: CommandRecord = self._run.commands.create(attempt=self._run.attempt, name=name, argv=words)
+        command: CommandRecord = insist(lambda: self._run.commands.create(attempt=self._run.attempt, name=name, argv=words))
         return command
 
     def printed(self, command: CommandRecord, output: str) -> None:
@@ -39,13 +40,8 @@ class CommandRecords:
             logger.warning("%s: output could not be written yet: %s", self._run, type(error).__name__)
 
     def ended(self, command: CommandRecord, result: CommandResult) -> None:
-        self._update(
-            command,
-            ending=result.ending.value,
-            exit_code=result.exit_code,
-            seconds=result.seconds,
-            output=redact(result.output),
-        )
+        values = {"ending": result.ending.value, "exit_code": result.exit_code, "seconds": result.seconds}
+        insist(lambda: self._update(command, output=redact(result.output), **values))
 
     @staticmethod
     def _update(command: CommandRecord, **values: object) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError
+from rq.timeouts import BaseTimeoutException
 
 from booty_site.errors import RunStopped
 from booty_site.execution.environments import run_folders
@@ -15,7 +15,9 @@ from booty_site.redaction import redact
 from booty_site.runs import failures, kinds, lifecycle, notices
 from booty_site.runs.lease import Heartbeat
 from booty_site.runs.models import Run
+from booty_site.runs.persistence import Blink, insist
 from booty_site.runs.records import CommandRecords
+from booty_site.runs.strays import this_worker
 from booty_site.runs.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -25,11 +27,11 @@ def execute(kind_name: str, run_id: str) -> None:
     """Work on one run from claim to outcome.
 
     Returns when the run has ended as succeeded or failed, or is not this process's to work on.
-    When it ended as errored, the very exception that ended it is raised after it was captured,
+    When it ended as errored by this process, the very exception that ended it is raised after it was captured,
     saved and told, so that the worker handles it too.
     """
     kind = kinds.named(kind_name)
-    run = lifecycle.claim(kind.model, UUID(run_id), worker=f"{socket.gethostname()}:{os.getpid()}")
+    run = lifecycle.claim(kind.model, UUID(run_id), worker=this_worker())
     if run is None:
         logger.info("%s %s is not queued; nothing to do", kind_name, run_id)
         return
@@ -37,21 +39,41 @@ def execute(kind_name: str, run_id: str) -> None:
     with Heartbeat(run) as heartbeat:
         try:
             outcome = _work(kind, run, heartbeat)
-            won = lifecycle.finish(run, outcome.state, code=outcome.code or "", summary=outcome.summary, values=outcome.values)
         except RunStopped:
             won = False
-        except Exception as error:
-            failures.fail(run, error)
-            raise
+        except BaseException as error:
+            if failures.fail(run, error):
+                raise
+            won = False
+        else:
+            won = _finish(run, outcome)
     if not won:
-        logger.info("%s: ended by someone else meanwhile; this attempt says nothing", run)
+        logger.info("%s: not ended by this attempt, which says nothing", run)
         return
     logger.info("%s: %s", run, run.state)
     notices.send_owed(run)
 
 
+def _finish(run: Run, outcome: kinds.Outcome) -> bool:
+    """Save an outcome; a database that stays away leaves the run to be taken up again, as after a lost worker."""
+
+    def save() -> bool:
+        code, values = outcome.code or "", outcome.values
+        return lifecycle.finish(run, outcome.state, code=code, summary=outcome.summary, values=values)
+
+    try:
+        return insist(save) or insist(lambda: lifecycle.ended_by(run, outcome.state))
+    except Blink as error:
+        logger.error("%s: its outcome could not be saved: %s", run, type(error).__name__)
+        return False
+    except DatabaseError as error:
+        if failures.fail(run, error):
+            raise
+        return False
+
+
 def _work(kind: kinds.RunKind, run: Run, heartbeat: Heartbeat) -> kinds.Outcome:
-    with run_folders(settings.BOOTY_RUNS_DIR) as folders:
+    with run_folders(settings.BOOTY_RUNS_DIR, str(run.lease_token)) as folders:
         bench = Workbench(
             folders,
             CommandRecords(run),
@@ -64,9 +86,11 @@ def _work(kind: kinds.RunKind, run: Run, heartbeat: Heartbeat) -> kinds.Outcome:
 
 
 def _announce(kind: kinds.RunKind, run: Run) -> None:
-    """Say that work has begun. A courtesy: the outcome is owed, this is not."""
+    """Say that work has begun. A courtesy: the outcome is owed, this is not. Raises RunStopped."""
     try:
         receipt = kind.notifier.announce(run)
+    except BaseTimeoutException:
+        raise
     except Exception as error:  # noqa: BLE001  (a courtesy that fails must not fail the run)
         logger.warning("%s: its start could not be announced: %s", run, redact(repr(error)))
         return
@@ -74,3 +98,7 @@ def _announce(kind: kinds.RunKind, run: Run) -> None:
         type(run)._default_manager.filter(pk=run.pk).update(**receipt.values)
         for name, value in receipt.values.items():
             setattr(run, name, value)
+    if not lifecycle.still_held(run):
+        # Cancelled or superseded meanwhile: its end may have been told before its beginning.
+        notices.owe_again(run)
+        raise RunStopped

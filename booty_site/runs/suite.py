@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from booty_site.execution.environments import command_variables, make_environment
 from booty_site.execution.policy import Policy
 from booty_site.execution.process import CommandResult, Ending
 from booty_site.markdown import plain
+from booty_site.redaction import redact
 from booty_site.runs.states import FailureCode
 from booty_site.runs.workbench import Workbench
 
@@ -71,6 +72,7 @@ def run_suite(policy: Policy, bench: Workbench, handed_on: tuple[str, ...]) -> S
         result = bench.command(
             step, (SHELL, "-c", line), cwd=folders.workspace, env=variables, timeout=float(policy.timeout_seconds)
         )
+        result = replace(result, output=redact(result.output))
         steps.append((step, result.seconds))
         if not result.ok:
             return _failed(step, code, result, tuple(steps))

@@ -93,6 +93,32 @@ def test_wrong_variables_are_told_together_without_a_traceback() -> None:
     assert "hunter22" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SENTRY_DSN", "garbage"),
+        ("REDIS_URL", "redis://host:port/0"),
+        ("BOOTY_STATE_DIR", "/proc/nowhere"),
+    ],
+)
+def test_a_value_that_only_breaks_later_is_told_at_start(name: str, value: str) -> None:
+    done = manage("check", **{name: value})
+    assert done.returncode != 0
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_app_key_that_is_none_is_told_by_the_checks() -> None:
+    done = manage("check", GITHUB_APP_ID="5", GITHUB_APP_PRIVATE_KEY="not a key")
+    assert done.returncode != 0
+    assert "GITHUB_APP_PRIVATE_KEY is not a private key" in done.stderr
+
+
+def test_a_verification_that_can_not_begin_is_an_error_with_exit_code_two(repository: Path) -> None:
+    assert manage("verify", str(repository), BOOTY_RUNS_DIR="/proc/nowhere").returncode == 2
+    assert manage("verify", str(repository), SENTRY_SAMPLE_RATE="seven").returncode == 2
+
+
 def test_an_app_id_without_its_key_is_told() -> None:
     assert "GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY belong together" in manage("check", GITHUB_APP_ID="5").stderr
 

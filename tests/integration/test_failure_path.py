@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.utils import timezone
 
 from booty_site.errors import EngineFailed
@@ -168,7 +168,7 @@ def test_a_failure_that_could_not_be_saved_is_finished_by_the_reconciler_without
     assert {event["event_id"] for event in sentry.events()} == {job.derived_event_id}
 
 
-def test_with_the_database_away_even_for_the_note_the_event_is_captured_and_the_comment_posted(
+def test_with_the_database_away_even_for_the_note_no_comment_is_posted_that_the_next_attempt_could_belie(
     sentry: Sentry, world: GitHubWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = world.job_for_issue()
@@ -180,7 +180,8 @@ def test_with_the_database_away_even_for_the_note_the_event_is_captured_and_the_
     monkeypatch.setattr(lifecycle, "finish", refuse)
     job = run_to_its_end(job)
     assert len(sentry.events()) == 1
-    assert len(outcome_comments(world, job)) == 1
+    assert outcome_comments(world, job) == []
+    assert (job.state, job.failure_code) == (State.RUNNING, "")
 
 
 def test_without_sentry_the_rest_happens_and_no_event_is_owed(world: GitHubWorld) -> None:
@@ -231,3 +232,130 @@ def test_a_lost_reply_to_a_comment_does_not_make_a_second_comment(sentry: Sentry
     bodies = [comment.body for comment in world.double.comments(job.repository, job.issue_number)]
     assert len(bodies) == 2
     assert len(outcome_comments(world, job)) == 1
+
+
+def test_a_database_that_blinks_leaves_one_outcome_one_event_and_one_comment(
+    sentry: Sentry, world: GitHubWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blinks = {"note_failure": 1, "finish": 1}
+
+    def blinking(name: str) -> Callable[..., bool]:
+        real = getattr(lifecycle, name)
+
+        def call(*args: Any, **kwargs: Any) -> bool:
+            if blinks[name]:
+                blinks[name] -= 1
+                raise OperationalError("server closed the connection unexpectedly")
+            return bool(real(*args, **kwargs))
+
+        return call
+
+    for name in blinks:
+        monkeypatch.setattr(lifecycle, name, blinking(name))
+    job = run_to_its_end(world.job_for_issue())
+    assert (job.state, job.failure_code) == (State.ERRORED, "engine_failed")
+    assert len(sentry.events()) == len(outcome_comments(world, job)) == 1
+
+
+def test_an_outcome_whose_commit_got_through_but_whose_reply_was_lost_is_told_as_it_is(
+    sentry: Sentry, world: GitHubWorld, monkeypatch: pytest.MonkeyPatch, engine: Callable[[str], None]
+) -> None:
+    engine("cat > /dev/null; echo x > new.md")
+    real = lifecycle.finish
+    lost: list[bool] = []
+
+    def lose_the_reply(*args: Any, **kwargs: Any) -> bool:
+        won = real(*args, **kwargs)
+        if not lost:
+            lost.append(True)
+            raise OperationalError("server closed the connection unexpectedly")
+        return won
+
+    monkeypatch.setattr(lifecycle, "finish", lose_the_reply)
+    job = world.job_for_issue()
+    process_job(str(job.pk))
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+    assert sentry.events() == []
+    assert outcome_comments(world, job) == []
+
+
+def test_an_error_in_a_run_that_is_someone_elses_by_now_is_neither_raised_nor_reported(
+    sentry: Sentry, world: GitHubWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs import pipeline
+
+    def cancelled_meanwhile(job: Job, *args: object) -> None:
+        lifecycle.cancel(Job.objects.get(pk=job.pk), by="operator")
+        raise RuntimeError("too late to matter")
+
+    monkeypatch.setattr(pipeline, "_require_permission", cancelled_meanwhile)
+    job = world.job_for_issue()
+    process_job(str(job.pk))
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+    assert sentry.events() == []
+
+
+def test_code_that_tries_to_end_the_process_errs_like_any_other_error(
+    sentry: Sentry, world: GitHubWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs import pipeline
+
+    def leave(*args: object) -> None:
+        raise SystemExit(3)
+
+    monkeypatch.setattr(pipeline, "_require_permission", leave)
+    job = world.job_for_issue()
+    with pytest.raises(SystemExit):
+        process_job(str(job.pk))
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (State.ERRORED, 1)
+    assert [event["tags"]["job_id"] for event in sentry.events()] == [str(job.pk)]
+
+
+def test_an_event_that_arrives_late_is_named_by_the_comment_from_then_on(
+    sentry: Sentry, world: GitHubWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("booty_site.observability.FLUSH_SECONDS", 0.5)
+    sentry.stop()
+    try:
+        job = run_to_its_end(world.job_for_issue())
+    finally:
+        sentry.start()
+    monkeypatch.setattr("booty_site.observability.FLUSH_SECONDS", 5)
+    job.notices.update(due_at=timezone.now())
+    notices.send_owed(job)
+    notices.send_owed(job)
+    (comment,) = outcome_comments(world, job)
+    assert job.derived_event_id in comment
+
+
+@pytest.mark.parametrize("wait", ["soon", "99999999999999999999", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_a_strange_time_to_wait_neither_breaks_the_run_nor_is_waited_for(sentry: Sentry, world: GitHubWorld, wait: str) -> None:
+    job = world.job_for_issue()
+    world.double.fail("POST", COMMENTS, status=403, headers={"Retry-After": wait}, times=None)
+    job = run_to_its_end(job)
+    due = job.notices.get(kind=OUTCOME_COMMENT).due_at
+    assert (due - timezone.now()).total_seconds() <= 24 * 3600
+
+
+def test_the_rq_job_keeps_no_secret_of_the_error(sentry: Sentry, world: GitHubWorld, broker: Any, settings: Any) -> None:
+    from rq import Queue
+    from rq.worker import SimpleWorker
+
+    from booty_site.runs.worker import Worker
+
+    class InThisProcess(Worker, SimpleWorker):
+        """Booty's worker without the fork."""
+
+        execute_job = SimpleWorker.execute_job
+
+    settings.BOOTY_ENGINE_COMMAND = (f"/nowhere/{settings.WEBHOOK_SECRET}",)
+    queue = Queue("jobs", connection=broker)
+    rq_job = queue.enqueue(process_job, str(world.job_for_issue().pk))
+    InThisProcess([queue], connection=broker).work(burst=True)
+    result = rq_job.latest_result()
+    assert result
+    assert "EngineFailed" in str(result.exc_string)
+    assert settings.WEBHOOK_SECRET not in str(result.exc_string)

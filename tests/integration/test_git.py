@@ -124,7 +124,7 @@ def test_the_diff_of_a_workspace_becomes_a_commit(here: Git, local: Path, tmp_pa
     (workspace / "__pycache__" / "x.pyc").write_bytes(b"")
     made = here.commit_workspace(sha, workspace, "Change it\n", AUTHOR)
     assert made
-    assert here.author_of(made) == AUTHOR.email
+    assert here.people_of(sha, made) == {AUTHOR.email}
     summary = here.change_summary(sha, made)
     assert "new.py" in summary
     assert "README.md" in summary

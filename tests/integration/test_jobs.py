@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from booty_site.errors import EngineFailed, WorkspaceUnavailable
@@ -12,7 +15,9 @@ from booty_site.runs.states import State
 from jobs import services
 from jobs.models import Job
 from jobs.tasks import process_job
+from tests.doubles.processes import wait_until
 from tests.factories import LABEL, REPOSITORY, GitHubWorld, make_job
+from tests.repositories import git
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Engine = Callable[[str], None]
@@ -57,8 +62,6 @@ def test_the_engine_gets_the_issue_on_standard_input_and_the_workspace_as_its_fo
     engine("cat > prompt.txt; ls > files.txt; env > env.txt")
     job = built(world.job_for_issue(issue_body="Please, with `sugar`."))
     shown = world.double.repository(REPOSITORY).path
-    from tests.repositories import git
-
     prompt = git(shown, "show", f"{job.commit_sha}:prompt.txt")
     assert "Please, with `sugar`." in prompt
     assert job.issue_title in prompt
@@ -158,6 +161,42 @@ def test_commits_of_others_on_the_branch_are_not_overwritten(world: GitHubWorld,
     theirs = world.double.push(REPOSITORY, job.branch, {"theirs.md": "mine"}, by="ada")
     assert built(job).failure_code == "refused"
     assert world.double.branch_sha(REPOSITORY, job.branch) == theirs
+
+
+def test_an_amended_commit_of_bootys_is_someone_elses_work(world: GitHubWorld, engine: Engine, tmp_path: Path) -> None:
+    engine(SUBTRACT)
+    first = built(world.job_for_issue())
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--branch", first.branch, str(world.double.repository(REPOSITORY).path), str(clone))
+    (clone / "mine.md").write_text("mine")
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--amend", "--no-edit")
+    git(clone, "push", "--quiet", "--force", "origin", first.branch)
+    second, _ = services.retry(first, trigger="issues.labeled", by="ada")
+    assert built(second).failure_code == "refused"
+
+
+def test_a_label_by_a_bot_that_is_no_user_is_refused(world: GitHubWorld, engine: Engine) -> None:
+    engine(SUBTRACT)
+    assert built(world.job_for_issue(requested_by="other-app[bot]")).failure_code == "refused"
+
+
+def test_a_job_cancelled_before_its_pull_request_opens_none(world: GitHubWorld, engine: Engine) -> None:
+    from booty_site.runs import lifecycle
+
+    engine(SUBTRACT)
+    job = world.job_for_issue()
+
+    def cancel(request: object) -> None:
+        lifecycle.cancel(Job.objects.get(pk=job.pk), by="operator")
+        wait_until(lambda: not any(thread.name == "heartbeat" for thread in threading.enumerate()), "the heartbeat to notice")
+        connection.close()
+
+    world.double.on_request("POST", r"\.git/git-receive-pack", cancel)
+    process_job(str(job.pk))
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+    assert world.double.pulls(REPOSITORY) == []
 
 
 def test_a_branch_that_does_not_exist_is_told_by_name(world: GitHubWorld, engine: Engine) -> None:

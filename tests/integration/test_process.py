@@ -67,7 +67,7 @@ def test_a_command_sees_nothing_of_this_process_s_environment(tmp_path: Path) ->
 
 def test_a_command_inherits_no_open_file(tmp_path: Path) -> None:
     with (tmp_path / "secret").open("w") as secret:
-        os.set_inheritable(secret.fileno(), False)
+        os.set_inheritable(secret.fileno(), True)
         listed = run("ls -l /proc/self/fd", tmp_path).output
     assert "secret" not in listed
 

@@ -77,7 +77,8 @@ def test_a_run_that_no_worker_takes_ends_as_dispatch_failed(broker: redis.Redis,
     job.refresh_from_db()
     assert (job.state, job.failure_code) == (State.ERRORED, "dispatch_failed")
     assert job.sentry_event_id == sentry.wait_for_events(1)[0]["event_id"]
-    assert any("no worker took it" in comment.body for comment in world.double.comments(job.repository, job.issue_number))
+    outcome = next(c.body for c in world.double.comments(job.repository, job.issue_number) if "no worker took it" in c.body)
+    assert job.sentry_event_id in outcome
 
 
 def test_a_run_whose_worker_was_lost_is_queued_again(broker: redis.Redis) -> None:
@@ -220,3 +221,16 @@ def test_a_superseded_check_is_cancelled_without_a_comment(world: GitHubWorld) -
     assert check.conclusion == "cancelled"
     assert world.double.comments(run.repository, run.pull_number) == []
     assert VerificationRun.objects.get().state == State.SUPERSEDED
+
+
+def test_a_heartbeat_prolongs_the_lease_of_a_run_that_goes_on(settings: Settings) -> None:
+    from booty_site.runs.lease import Heartbeat
+    from tests.doubles.processes import wait_until
+
+    settings.BOOTY_HEARTBEAT_SECONDS = 0.1
+    job = lifecycle.claim(Job, make_job().pk, "host:1")
+    assert job is not None
+    with Heartbeat(job) as heartbeat:
+        renewed = Job.objects.filter(pk=job.pk, lease_expires_at__gt=job.lease_expires_at)
+        wait_until(renewed.exists, "the lease to be renewed")
+        assert not heartbeat.lost.is_set()

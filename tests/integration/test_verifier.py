@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from booty_site.errors import WorkspaceUnavailable
@@ -174,7 +175,7 @@ def test_each_failing_command_has_its_own_code(world: GitHubWorld, values: dict[
     assert (the_check(world, run).conclusion, the_check(world, run).title) == ("failure", title)
 
 
-def test_a_head_that_is_gone_is_told_as_such(world: GitHubWorld) -> None:
+def test_a_base_that_is_gone_is_told_as_such(world: GitHubWorld) -> None:
     run = world.run_for_pull()
     VerificationRun.objects.filter(pk=run.pk).update(base_sha="d" * 40)
     assert verified(run).failure_code == "head_gone"
@@ -185,6 +186,8 @@ def test_a_run_whose_pull_request_has_moved_on_is_superseded_and_its_check_cance
     world.double.push(REPOSITORY, "feature", {"x.md": "x"}, by="ada")
     assert verified(run).state == State.SUPERSEDED
     assert the_check(world, run).conclusion == "cancelled"
+    following = VerificationRun.objects.active().get()
+    assert following.head_sha == world.double.branch_sha(REPOSITORY, "feature")
     assert comments(world, run) == []
 
 
@@ -303,3 +306,40 @@ def test_names_of_tests_that_mention_people_or_hold_control_characters_are_told_
     assert "acme/all" in first_sentence
     assert "@acme" not in first_sentence
     assert "<b>" not in first_sentence
+
+
+def test_a_head_commit_that_does_not_exist_gives_way_to_the_one_that_does(world: GitHubWorld) -> None:
+    run = world.run_for_pull()
+    real = run.head_sha
+    VerificationRun.objects.filter(pk=run.pk).update(head_sha="e" * 40, subject="made up")
+    assert verified(run).state == State.SUPERSEDED
+    assert VerificationRun.objects.active().get().head_sha == real
+
+
+def test_a_run_superseded_while_it_is_announced_does_not_leave_a_check_in_progress(
+    world: GitHubWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from booty_site.runs import lifecycle, reconciler
+
+    run = world.run_for_pull()
+
+    def superseded_meanwhile(request: Any) -> None:
+        if not lifecycle.supersede(VerificationRun.objects.active(), reason="A newer commit took its place."):
+            return
+        connection.close()
+
+    world.double.on_request("POST", "/check-runs$", superseded_meanwhile)
+    process_verifier_job(str(run.pk))
+    reconciler.look()
+    assert the_check(world, run).conclusion == "cancelled"
+
+
+def test_secrets_in_the_output_of_tests_reach_neither_check_nor_comment_nor_row(world: GitHubWorld, settings: Settings) -> None:
+    token = "ghs_" + "A1b2C3d4" * 5
+    line = f"echo {settings.WEBHOOK_SECRET} {token} {settings.BASE_DIR}; exit 1"
+    world.double.push(REPOSITORY, "main", {".booty.yml": policy(test=line)}, by="ada")
+    run = verified(world.run_for_pull())
+    told = said(the_check(world, run)) + "".join(comments(world, run)) + run.details
+    assert "[redacted]" in told
+    for secret in (settings.WEBHOOK_SECRET, token, str(settings.BASE_DIR)):
+        assert secret not in told

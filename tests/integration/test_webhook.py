@@ -117,7 +117,9 @@ def test_a_late_delivery_of_an_older_commit_does_not_displace_the_newer(deliver:
 def test_reopening_verifies_the_same_commit_again(deliver: Deliver, world: GitHubWorld) -> None:
     payload = world.pull_payload()
     deliver("pull_request", payload)
-    lifecycle.cancel(VerificationRun.objects.get(), by="operator")
+    held = lifecycle.claim(VerificationRun, VerificationRun.objects.get().pk, "host:1")
+    assert held is not None
+    lifecycle.finish(held, State.SUCCEEDED, summary="All tests passed.")
     assert deliver("pull_request", payload | {"action": "synchronize"}).status_code == 200
     assert deliver("pull_request", payload | {"action": "reopened"}).status_code == 202
 
@@ -291,3 +293,54 @@ def test_requests_share_one_connection_to_the_broker(deliver: Deliver, world: Gi
     for _ in range(5):
         deliver("issues", world.label_payload())
     assert broker.info("stats")["total_connections_received"] == before
+
+
+def test_a_push_back_to_a_commit_whose_run_was_superseded_verifies_it(deliver: Deliver, world: GitHubWorld) -> None:
+    first = world.pull_payload()
+    deliver("pull_request", first)
+    deliver("pull_request", world.push_again(first["number"]))
+    first["action"], first["pull_request"]["updated_at"] = "synchronize", "2100-01-01T00:00:00Z"
+    assert deliver("pull_request", first).status_code == 202
+    assert VerificationRun.objects.active().get().head_sha == first["pull_request"]["head"]["sha"]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [b"1e400", b"9" * 5000, b"[" * 905 + b"]" * 905, b'"\\ud800"', b'"\xff"', b"NaN"],
+    ids=["endless number", "long number", "deep", "lone surrogate", "no UTF-8", "not a number"],
+)
+def test_a_value_that_nobody_reads_and_no_database_stores_is_no_error_of_ours(
+    deliver: Deliver, world: GitHubWorld, extra: bytes
+) -> None:
+    body = json.dumps(world.label_payload()).encode()[:-1] + b', "extra": ' + extra + b"}"
+    assert deliver("issues", body).status_code in (202, 400)
+    assert all(delivery.payload is not None for delivery in WebhookDelivery.objects.all())
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-23T10:00:00"])
+def test_a_date_that_no_database_can_give_back_is_400(deliver: Deliver, world: GitHubWorld, moment: str) -> None:
+    payload = world.pull_payload()
+    payload["pull_request"]["updated_at"] = moment
+    assert deliver("pull_request", payload).status_code == 400
+
+
+def test_a_body_without_a_length_is_411(client: Client) -> None:
+    answer = client.generic("POST", "/webhooks/github", CONTENT_TYPE="application/json")
+    assert answer.status_code == 411
+
+
+def test_delivery_and_run_are_stored_together_or_not_at_all(
+    deliver: Deliver, world: GitHubWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = world.label_payload()
+    real = WebhookDelivery.save
+
+    def refuse_the_last(self: WebhookDelivery, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise DatabaseError("the disk is full")
+        real(self, *args, **kwargs)
+
+    monkeypatch.setattr(WebhookDelivery, "save", refuse_the_last)
+    assert deliver("issues", payload).status_code == 503
+    assert not Job.objects.exists()
+    assert not WebhookDelivery.objects.exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(ERRORED))
         try:
             with run_folders(settings.BOOTY_RUNS_DIR) as folders:
                 bench = Workbench(folders, Printer(), seconds=settings.BOOTY_RUN_TIMEOUT, stopped=threading.Event())

@@ -23,10 +23,10 @@ serve: $(READY) ## the same set-up, left running, with an admin user
 
 test: $(READY) ## unit, integration and a short acceptance lane
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q -m "not bugsink"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not bugsink"
 
 test-postgres: $(READY) ## the same tests on a throw-away PostgreSQL
-	@$(BIN)/python -m tests.doubles.postgres $(BIN)/python -m pytest -q -m "not bugsink"
+	@$(BIN)/python -m tests.doubles.postgres $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not bugsink"
 
 .venv-bugsink/ready: requirements/bugsink.txt
 	@$(PYTHON) -m venv .venv-bugsink

@@ -142,3 +142,34 @@ def test_a_killed_worker_process_is_replaced_and_the_run_still_ends_once(service
     (status,) = service.comments(issue)
     assert "Cancelled by operator." in status
     assert service.sentry.events() == []
+
+
+def test_a_job_whose_engine_changes_nothing_fails_and_is_told_so(service: Service) -> None:
+    issue = service.open_issue("Change nothing at all")
+    job = service.wait_for_issue(issue, "succeeded", "failed", "errored")
+    assert (job["state"], job["failure_code"]) == ("failed", "no_changes")
+    assert len(service.comments(issue)) == 2
+    wait_until(lambda: rq_status(service, "jobs_job", job["id"]) == JobStatus.FINISHED, "the RQ job to finish")
+
+
+def test_a_cancelled_verification_stops_its_command_and_cancels_its_check(service: Service) -> None:
+    slow = "schema_version: 1\ntest_command: sleep 600\n"
+    service.github.push(REPOSITORY, "lazy-base", {".booty.yml": slow}, by="ada")
+    service.github.push(REPOSITORY, "lazy", {".booty.yml": slow, "y.md": "y\n"}, by="ada")
+    number = service.github.open_pull(REPOSITORY, "lazy", "lazy-base", "Be lazy", "", by="ada").number
+    commands = "SELECT c.* FROM verifier_verificationcommand c JOIN verifier_verificationrun r ON r.id = c.run_id"
+    wait_until(lambda: bool(service.rows(f"{commands} WHERE r.pull_number = ? AND c.name = 'test'", number)), "the test to start")
+    service.stack.manage(
+        "shell",
+        "--command",
+        "from verifier.models import VerificationRun; from booty_site.runs import lifecycle; "
+        f"lifecycle.cancel(VerificationRun.objects.get(pull_number={number}), by='operator')",
+    )
+    run = service.wait_for_pull(number, "cancelled")
+    (check,) = service.github.check_runs(REPOSITORY, run["head_sha"])
+    assert check.conclusion == "cancelled"
+    assert service.comments(number) == []
+    wait_until(
+        lambda: service.rows(f"{commands} WHERE r.pull_number = ? AND c.name = 'test'", number)[0]["ending"] == "stopped",
+        "the command to be stopped",
+    )

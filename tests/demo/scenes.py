@@ -165,7 +165,7 @@ SCENES = (
         Expected(state="succeeded", told=("ready for review",)),
     ),
     Scene(
-        "A labelled issue whose repository vanished",
+        "A labelled issue whose pipeline crashes",
         _labelled_issue(VANISHED_REPOSITORY, "Teach it to subtract", "", lose_repository=True),
         Expected(state="errored", code="workspace_unavailable", told=("could not be fetched",), sentry=True),
     ),

@@ -95,10 +95,10 @@ def _announce(kind: kinds.RunKind, run: Run) -> None:
         logger.warning("%s: its start could not be announced: %s", run, redact(repr(error)))
         return
     if receipt.values:
-        type(run)._default_manager.filter(pk=run.pk).update(**receipt.values)
+        insist(lambda: type(run)._default_manager.filter(pk=run.pk).update(**receipt.values))
         for name, value in receipt.values.items():
             setattr(run, name, value)
-    if not lifecycle.still_held(run):
+    if not insist(lambda: lifecycle.still_held(run)):
         # Cancelled or superseded meanwhile: its end may have been told before its beginning.
         notices.owe_again(run)
         raise RunStopped

@@ -130,6 +130,9 @@ def _print_way_in(stack: Stack) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    # Once is enough: another signal, such as make's own, must not break off the ending of the processes.
+    for other in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
 
 

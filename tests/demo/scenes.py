@@ -16,6 +16,7 @@ from tests.stack import WHEELS, Stack
 CALCULATOR_REPOSITORY = "acme/calculator"
 VANISHED_REPOSITORY = "acme/vanished"
 LABEL = os.environ.get("TRIGGER_LABEL") or "agent:builder"
+DELIVERY_SECONDS, ISSUE_SECONDS = 60, 300
 FAILING_TEST = "test_calculator.py::test_multiply"
 
 
@@ -79,7 +80,8 @@ def _delivered(stack: Stack, event: str, action: str, act: Callable[[], object])
         hooks = [hook for hook in github.deliveries[before:] if (hook.event, hook.action) == (event, action)]
         return [hook for hook in hooks if hook.status is not None]
 
-    github.wait_for(lambda: bool(found()), timeout=30)
+    if not github.wait_for(lambda: bool(found()), timeout=DELIVERY_SECONDS):
+        raise TimeoutError(f"no delivery of {event}.{action} within {DELIVERY_SECONDS} s\n{stack.logs()}")
     return Sent.of(found()[0])
 
 
@@ -134,7 +136,8 @@ def _own_pull(stack: Stack) -> Sent:
         hooks = [hook for hook in github.deliveries if hook.event == "pull_request" and hook.status is not None]
         return [hook for hook in hooks if hook.payload["sender"]["login"].endswith("[bot]") and hook.status == 202]
 
-    github.wait_for(lambda: bool(found()), timeout=30)
+    if not github.wait_for(lambda: bool(found()), timeout=ISSUE_SECONDS):
+        raise TimeoutError(f"no pull request came of the labelled issue within {ISSUE_SECONDS} s\n{stack.logs()}")
     return Sent.of(found()[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable
@@ -50,7 +51,7 @@ def lives(pid: int) -> bool:
 
 
 def daemon_line(pid_file: Path, then: str) -> str:
-    return f"{sys.executable} -c '{DAEMON}' {pid_file}; {then}"
+    return f"{shlex.quote(sys.executable)} -c '{DAEMON}' {shlex.quote(str(pid_file))}; {then}"
 
 
 def test_output_and_exit_code_are_what_the_command_gave(tmp_path: Path) -> None:

@@ -33,6 +33,14 @@ def webhook_has_secret(app_configs: Sequence[AppConfig] | None, **options: Any) 
 
 
 @checks.register(TAG)
+def nothing_is_left_to_change(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[checks.CheckMessage]:
+    if not any("CHANGE-ME" in secret for secret in settings.BOOTY_SECRETS):
+        return []
+    hint = "Replace every CHANGE-ME of deploy/production.env; anyone can read the ones in there."
+    return [checks.Error("A secret still holds CHANGE-ME.", hint=hint, id="booty.E003")]
+
+
+@checks.register(TAG)
 def some_repository_is_allowed(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[checks.CheckMessage]:
     if settings.ALLOWED_REPOSITORIES:
         return []

@@ -117,7 +117,9 @@ class Environment:
         """Return Django's database settings of a URL such as postgres://user:password@host/name."""
         url = self.secret(name) or default
         try:
-            settings = dict(environ.Env.db_url_config(url))
+            # An unknown scheme is not even read: the library would print it, password included.
+            known_scheme = urlsplit(url).scheme in ("sqlite", "postgres", "postgresql")
+            settings = dict(environ.Env.db_url_config(url)) if known_scheme else {}
         except (ValueError, ImproperlyConfigured):
             settings = {}
         known = ("django.db.backends.sqlite3", "django.db.backends.postgresql")

@@ -18,7 +18,7 @@ SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", "development")
 SENTRY_RELEASE = env.text("SENTRY_RELEASE") or None
 BOOTY_SENTRY_EVENT_URL = env.text("BOOTY_SENTRY_EVENT_URL")
 SENTRY_SAMPLE_RATE = env.fraction("SENTRY_SAMPLE_RATE", 1.0)
-PRODUCTION = SENTRY_ENVIRONMENT in ("production", "prod")
+PRODUCTION = SENTRY_ENVIRONMENT.lower() in ("production", "prod")
 
 DEBUG = env.flag("DEBUG")
 SECRET_KEY = env.secret("SECRET_KEY")

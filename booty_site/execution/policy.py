@@ -102,6 +102,11 @@ def _command(value: object) -> str:
     return value.strip()
 
 
+def _optional_command(value: object) -> str:
+    """Return a command line; an empty one means that there is none."""
+    return "" if value == "" else _command(value)
+
+
 def _timeout(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TIMEOUT_SECONDS:
         raise ValueError(f"must be a whole number of seconds from 1 to {MAX_TIMEOUT_SECONDS}.")
@@ -111,8 +116,8 @@ def _timeout(value: object) -> int:
 READERS = {
     "schema_version": _version,
     "test_command": _command,
-    "setup_command": _command,
-    "install_command": _command,
+    "setup_command": _optional_command,
+    "install_command": _optional_command,
     "timeout_seconds": _timeout,
 }
 

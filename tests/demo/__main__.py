@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ user, _ = User.objects.get_or_create(username=os.environ["BOOTY_ADMIN_NAME"], de
 user.set_password(os.environ["BOOTY_ADMIN_PASSWORD"])
 user.save()
 """
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ENGINE = Path(__file__).with_name("engine.py")
 # Read from the environment as in service; GitHub's are honoured by `make serve` only, since the demo plays GitHub itself.
 HONOURED = (
@@ -39,12 +41,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.demo")
     parser.add_argument("--serve", action="store_true", help="stay up until interrupted")
     serve = parser.parse_args().serve
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         signal.signal(number, _end)
     folder = Path(os.environ.get("BOOTY_STATE_DIR") or ROOT / ".state").resolve() / ("serve" if serve else "demo")
-    for name in ("github", "source") if serve else (".",):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    port = int(os.environ["PORT"]) if os.environ.get("PORT") else 8000 if serve else None
+    _clear(folder, ("github", "source") if serve else (".",))
+    port = _port(default=8000 if serve else None)
     own_github = serve and bool(_given(GITHUBS))
     with Stack(folder, port=port, overrides=_overrides(own_github=own_github)) as stack:
         _start(stack)
@@ -57,6 +58,33 @@ def main() -> int:
     if not serve:
         print("\nEvery process was ended.")
     return 0 if good else 1
+
+
+def _clear(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove what an earlier start left in a folder of ours; a folder that is not ours is left alone."""
+    marker = folder / "made-by-booty"
+    if folder.exists() and any(folder.iterdir()) and not marker.exists():
+        sys.exit(f"{folder} holds something that Booty did not make. Choose another BOOTY_STATE_DIR, or remove it yourself.")
+    for name in names:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+
+
+def _port(default: int | None) -> int | None:
+    """Return the port that PORT names, when it is free."""
+    text = os.environ.get("PORT", "")
+    if text and not (text.isdigit() and 0 < int(text) < 65536):
+        sys.exit(f"PORT: {text!r} is not a port number.")
+    port = int(text) if text else default
+    if port is not None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                sys.exit(f"Port {port} is taken. Choose another one: PORT=8001 make serve")
+    return port
 
 
 def _given(names: tuple[str, ...]) -> dict[str, str]:
@@ -106,10 +134,14 @@ def play(stack: Stack, *, serve: bool) -> bool:
     violations = list(stack.github.violations)
     for violation in violations:
         print(report.paint(f"A request does not fit GitHub's API description: {violation}", "wrong"))
-    print("\nWhere to look in the admin, which `make serve` leaves running:")
-    for line in lines:
-        if line.page:
-            print(f"  {line.title:<42} {line.page if serve else line.page.removeprefix(stack.url)}")
+    if serve:
+        print("\nIts page in the admin:")
+        for line in lines:
+            if line.page:
+                print(f"  {line.title:<42} {line.page}")
+    else:
+        print("\nWhere to look: `make serve` plays the same and stays up; in its admin open Jobs, Verification runs")
+        print("or Webhook deliveries, and a run for its timeline, its commands with their output, and its notices.")
     wrong = sum(bool(line.complaints) for line in lines) + len(violations)
     print("\nEvery line came out as it must." if not wrong else f"\n{wrong} lines did not come out as they must.")
     if wrong:
@@ -131,7 +163,7 @@ def _print_way_in(stack: Stack) -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     # Once is enough: another signal, such as make's own, must not break off the ending of the processes.
-    for other in (signal.SIGTERM, signal.SIGINT):
+    for other in STOPPING:
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
 

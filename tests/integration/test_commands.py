@@ -108,6 +108,12 @@ def test_a_value_that_only_breaks_later_is_told_at_start(name: str, value: str) 
     assert "Traceback" not in done.stderr
 
 
+def test_a_secret_that_was_not_changed_is_told(production: dict[str, str]) -> None:
+    done = manage("check", **production | {"WEBHOOK_SECRET": "CHANGE-ME"})
+    assert done.returncode != 0
+    assert "A secret still holds CHANGE-ME" in done.stderr
+
+
 def test_an_app_key_that_is_none_is_told_by_the_checks() -> None:
     done = manage("check", GITHUB_APP_ID="5", GITHUB_APP_PRIVATE_KEY="not a key")
     assert done.returncode != 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,3 +85,9 @@ def test_any_file_gives_a_policy_or_a_refusal(content: bytes) -> None:
 def test_the_line_of_a_mistake_is_the_line_in_the_file(key: str, comments: int) -> None:
     text = "schema_version: 1\ntest_command: pytest\n" + "# a comment\n" * comments + f"x{key}: 1\n"
     assert mistakes(text)[0].startswith(f".booty.yml:{3 + comments}: ")
+
+
+def test_the_file_that_the_readme_shows_is_valid() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    block = readme.split("```yaml\n")[1].split("```")[0]
+    assert parse_policy(block.encode()) == Policy("pytest", "", "pip install -e . pytest", 600)

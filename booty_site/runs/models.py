@@ -151,7 +151,7 @@ class Run(models.Model):
 
     def notices_owed(self, state: State) -> tuple[str, ...]:
         """Return the kinds of notice that the outside is owed when the run ends in `state`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of run says which; a model's metaclass rules out an abstract method
 
 
 class CommandRecord(models.Model):

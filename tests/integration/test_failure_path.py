@@ -30,6 +30,10 @@ def engine_that_can_not_start(settings: Any) -> None:
     settings.BOOTY_ENGINE_COMMAND = ("/nowhere/agent",)
 
 
+def database_refuses(*args: object, **kwargs: object) -> bool:
+    raise DatabaseError("the disk is full")
+
+
 def run_to_its_end(job: Job) -> Job:
     with pytest.raises(EngineFailed):
         process_job(str(job.pk))
@@ -134,10 +138,7 @@ def test_with_the_database_refusing_to_save_the_event_is_captured_and_the_commen
 ) -> None:
     job = world.job_for_issue()
 
-    def refuse(*args: object, **kwargs: object) -> bool:
-        raise DatabaseError("the disk is full")
-
-    monkeypatch.setattr(lifecycle, "finish", refuse)
+    monkeypatch.setattr(lifecycle, "finish", database_refuses)
     job = run_to_its_end(job)
     assert job.state == State.RUNNING
     assert job.failure_code == "engine_failed"
@@ -153,11 +154,7 @@ def test_a_failure_that_could_not_be_saved_is_finished_by_the_reconciler_without
 
     job = world.job_for_issue()
     with monkeypatch.context() as patch:
-
-        def refuse(*args: object, **kwargs: object) -> bool:
-            raise DatabaseError("the disk is full")
-
-        patch.setattr(lifecycle, "finish", refuse)
+        patch.setattr(lifecycle, "finish", database_refuses)
         run_to_its_end(job)
     job.refresh_from_db()
     lifecycle.expire(job)
@@ -173,11 +170,8 @@ def test_with_the_database_away_even_for_the_note_no_comment_is_posted_that_the_
 ) -> None:
     job = world.job_for_issue()
 
-    def refuse(*args: object, **kwargs: object) -> bool:
-        raise DatabaseError("no connection")
-
-    monkeypatch.setattr(lifecycle, "note_failure", refuse)
-    monkeypatch.setattr(lifecycle, "finish", refuse)
+    monkeypatch.setattr(lifecycle, "note_failure", database_refuses)
+    monkeypatch.setattr(lifecycle, "finish", database_refuses)
     job = run_to_its_end(job)
     assert len(sentry.events()) == 1
     assert outcome_comments(world, job) == []

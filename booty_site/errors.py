@@ -13,6 +13,8 @@ class BootyError(Exception):
 
     code = "crashed"
     public = "Booty met an error of its own."
+    # Whether the cause may pass by itself, so that another attempt makes sense.
+    transient = False
 
     def __init__(self, message: str = "", *, public: str | None = None) -> None:
         super().__init__(message or self.public)
@@ -21,10 +23,14 @@ class BootyError(Exception):
 
 
 class WorkspaceUnavailable(BootyError):
-    """The repository could not be fetched or checked out."""
+    """The repository could not be fetched or checked out; `transient` when the network or the server was at fault."""
 
     code = "workspace_unavailable"
     public = "The repository could not be fetched. Check that it exists and that Booty may read it."
+
+    def __init__(self, message: str = "", *, public: str | None = None, transient: bool = False) -> None:
+        super().__init__(message, public=public)
+        self.transient = transient
 
 
 class EnvironmentUnavailable(WorkspaceUnavailable):
@@ -61,6 +67,8 @@ class GitHubRefused(BootyError):
         super().__init__(message, public=public)
         self.status = status
         self.retry_after = retry_after
+        # 403 is GitHub's answer to a spent rate limit too; then it names a time.
+        self.transient = status in (0, 408, 429) or status >= 500 or (status == 403 and retry_after is not None)
 
 
 class RunTimedOut(BootyError):
@@ -75,6 +83,10 @@ class RunStopped(Exception):
 
     Not a BootyError, since nothing went wrong: the process ends its work and says nothing.
     """
+
+
+class RunInterrupted(Exception):
+    """This process was asked to end, so it hands its run back; nothing went wrong with it."""
 
 
 def code_of(error: BaseException) -> str:

@@ -12,12 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from booty_site import faults
 from booty_site.errors import WorkspaceUnavailable
 from booty_site.execution.process import CommandResult, Ending
 
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 REGULAR_FILE_MODES = ("100644", "100755")
 GONE = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|no such ref|bad object", re.IGNORECASE)
+
+# What git says when the network or the server is at fault rather than what was asked for.
+PASSING = re.compile(
+    r"could not resolve host|failed to connect|couldn't connect|connection (?:refused|reset|timed out)|timed out|"
+    r"error: (?:5\d\d|429)|http 5\d\d|rpc failed|early eof|unexpected(?: end| disconnect| eof)|hung up|empty reply|"
+    r"gnutls_handshake|ssl_error|transfer closed",
+    re.IGNORECASE,
+)
 
 ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -190,6 +199,7 @@ class Git:
 
         Raises PushRefused when the branch is another one by now, WorkspaceUnavailable otherwise.
         """
+        faults.reach("git.push")
         reference = f"refs/heads/{branch}"
         argv = ["push", "--quiet", f"--force-with-lease={reference}:{expected}", remote.url, f"{commit}:{reference}"]
         result = self._run("push", *argv, remote=remote)
@@ -197,16 +207,19 @@ class Git:
             return
         if "stale info" in result.output or "[rejected]" in result.output:
             raise PushRefused(branch)
-        raise WorkspaceUnavailable(f"git push failed: {_complaint(result)}", public="The branch could not be pushed.")
+        raise WorkspaceUnavailable(
+            f"git push failed: {_complaint(result)}", public="The branch could not be pushed.", transient=_may_pass(result)
+        )
 
     def _fetch(self, remote: Remote, *refspecs: str) -> None:
+        faults.reach("git.fetch")
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
         result = self._run("fetch", "fetch", *options, remote.url, *refspecs, remote=remote)
         if result.ok:
             return
         if GONE.search(result.output):
             raise CommitGone(", ".join(refspecs))
-        raise WorkspaceUnavailable(f"git fetch failed: {_complaint(result)}")
+        raise WorkspaceUnavailable(f"git fetch failed: {_complaint(result)}", transient=_may_pass(result))
 
     def _must(
         self,
@@ -274,6 +287,11 @@ class Git:
             )
             helper.chmod(0o700)
         return {**allowed, "GIT_ASKPASS": str(helper), "BOOTY_GIT_TOKEN": remote.token}
+
+
+def _may_pass(result: CommandResult) -> bool:
+    """Tell whether a command that talked to a server failed for a cause that may pass by itself."""
+    return result.ending is Ending.TIMED_OUT or PASSING.search(result.output) is not None
 
 
 def _complaint(result: CommandResult) -> str:

@@ -1,0 +1,47 @@
+"""Fault points: the places where the crash test breaks Booty on purpose, switched on from outside.
+
+`BOOTY_FAULTS_DIR` names a folder. A file in it called after a point holds what is to happen there: `kill`
+(this process), `kill_both` (the worker that forked this process, and this process), `exit` (end with code 0),
+`stop` (SIGSTOP) or `raise`. It happens once, in whichever process gets there first: the file is renamed before.
+Without the variable a point is a call of an empty function; in production the variable is an error of `check`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+FOLDER = os.environ.get("BOOTY_FAULTS_DIR", "")
+FIRED = ".fired"
+
+
+class FaultInjected(Exception):
+    """Raised on purpose by a fault point."""
+
+
+def _nothing(point: str) -> None:
+    """Do nothing: no fault is switched on."""
+
+
+def _look(point: str) -> None:
+    armed = Path(FOLDER, point)
+    try:
+        action = armed.read_text(encoding="ascii").strip()
+        armed.rename(f"{armed}{FIRED}")
+    except FileNotFoundError:
+        return  # not armed, or another process was faster
+    _break(action, point)
+
+
+def _break(action: str, point: str) -> None:
+    if action == "raise":
+        raise FaultInjected(point)
+    if action == "exit":
+        os._exit(0)
+    if action == "kill_both":
+        os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSTOP if action == "stop" else signal.SIGKILL)
+
+
+reach = _look if FOLDER else _nothing

@@ -41,6 +41,15 @@ def nothing_is_left_to_change(app_configs: Sequence[AppConfig] | None, **options
 
 
 @checks.register(TAG)
+def no_fault_is_switched_on(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[checks.CheckMessage]:
+    if not settings.BOOTY_FAULTS_DIR:
+        return []
+    kind = checks.Error if settings.PRODUCTION else checks.Warning
+    hint = "Unset BOOTY_FAULTS_DIR; it is for the crash test alone."
+    return [kind("BOOTY_FAULTS_DIR is set: Booty breaks on purpose where a file in there says so.", hint=hint, id="booty.E004")]
+
+
+@checks.register(TAG)
 def some_repository_is_allowed(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[checks.CheckMessage]:
     if settings.ALLOWED_REPOSITORIES:
         return []

@@ -1,9 +1,11 @@
-"""Deliveries: every webhook request that was accepted or ignored, each once."""
+"""Deliveries: every webhook request that was accepted or ignored, each once. Repositories: what an operator decides of them."""
 
 from __future__ import annotations
 
+from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F
+from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 
@@ -47,3 +49,33 @@ class WebhookDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} {self.delivery_id}"
+
+
+EVERYTHING = "*"
+
+
+class Repository(models.Model):
+    """What an operator decides about one repository, or under the name `*` about all of them.
+
+    A row appears when the first run of a repository is claimed, and serialises the claims of its runs.
+    """
+
+    name = models.CharField(max_length=140, unique=True, help_text="owner/name in small letters; * stands for all repositories")
+    paused = models.BooleanField(default=False, help_text="runs that are queued wait; runs under way go on")
+    max_running = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=(MinValueValidator(1),),
+        help_text="how many of its runs may be under way at once; empty means BOOTY_MAX_RUNNING",
+    )
+
+    class Meta:
+        verbose_name_plural = "repositories"
+        ordering = ("name",)
+        constraints = (
+            models.CheckConstraint(condition=Q(name=Lower("name")), name="repository_name_in_small_letters"),
+            models.CheckConstraint(condition=Q(max_running=None) | Q(max_running__gte=1), name="repository_may_run_one"),
+        )
+
+    def __str__(self) -> str:
+        return "all repositories" if self.name == EVERYTHING else self.name

@@ -20,6 +20,7 @@ from sentry_sdk.transport import HttpTransport
 from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import event_from_exception
 
+from booty_site import faults
 from booty_site.redaction import redact, redact_tree
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ def capture(error: BaseException, tags: Mapping[str, str], event_id: str) -> Cap
     holder: list[dict[str, Any]] = []
     try:
         setattr(error, CAPTURED_MARK, event_id)
+        faults.reach("capture.before")
         client = sentry_sdk.get_client()
         with sentry_sdk.new_scope() as scope:
             for name, value in tags.items():
@@ -115,17 +117,20 @@ def capture(error: BaseException, tags: Mapping[str, str], event_id: str) -> Cap
             event, hint = event_from_exception(error, client_options=client.options, mechanism={"type": "booty", "handled": True})
             event["event_id"] = event_id
             hint[HOLDER] = holder
+            faults.reach("capture.before_send")
             sent = scope.capture_event(event, hint=hint)
         if sent is None and holder:
             logger.info("event %s was left out by SENTRY_SAMPLE_RATE", event_id)
             return Captured()
         client.flush(timeout=FLUSH_SECONDS)
+        faults.reach("capture.after_send")
         confirmed = isinstance(client.transport, ConfirmingTransport) and client.transport.accepted(event_id)
     except Exception as problem:  # noqa: BLE001  (reporting never stands in the way of saving and telling)
         logger.warning("event %s could not be captured: %s", event_id, redact(repr(problem)))
         confirmed = False
     if not confirmed:
         logger.warning("event %s is not confirmed by Sentry and stays owed", event_id)
+    faults.reach("capture.after")
     stored = holder[0] if holder else plain_event(error, tags, event_id)
     return Captured(event_id, confirmed, owed=not confirmed, event=None if confirmed else stored)
 

@@ -22,7 +22,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataExce
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from booty_site import observability
+from booty_site import faults, observability
 from booty_site.github import events, signature
 from booty_site.models import DeliveryStatus, Source, WebhookDelivery
 from booty_site.runs import dispatch
@@ -98,6 +98,7 @@ def github(request: HttpRequest) -> HttpResponse:
     except events.PayloadInvalid as error:
         return _refuse(400, f"the payload can't be read: {error}")
     try:
+        faults.reach("web.before_insert")
         with transaction.atomic():
             return _answer(_receive(event, delivery_id, content, asked, origin))
     except DatabaseError as error:

@@ -59,6 +59,9 @@ class Job(Run):
             return (OUTCOME_COMMENT, STATUS_COMMENT)
         return (STATUS_COMMENT,)
 
+    def mentioned_in(self, notice_kind: str) -> tuple[str, ...]:
+        return (STATUS_COMMENT,) if notice_kind == OUTCOME_COMMENT else super().mentioned_in(notice_kind)
+
 
 class JobCommand(CommandRecord):
     run = models.ForeignKey(Job, models.CASCADE, related_name="commands")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from booty_site import faults
 from booty_site.github import comments
 from booty_site.github.connect import connect
 from booty_site.runs.kinds import Receipt
@@ -16,6 +17,7 @@ class JobNotifier:
         return self._put_status(job, messages.working())
 
     def deliver(self, job: Job, notice_kind: str) -> Receipt:
+        faults.reach(f"notice.before_post.{notice_kind}")
         if notice_kind == OUTCOME_COMMENT:
             return self._put_outcome(job)
         newer = Job.objects.filter(repository=job.repository, issue_number=job.issue_number, created_at__gt=job.created_at)

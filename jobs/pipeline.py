@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from booty_site import faults
 from booty_site.errors import WorkspaceUnavailable
 from booty_site.execution import policy as policies
 from booty_site.execution.git import Author, CommitGone, Git, PushRefused, Remote
@@ -50,6 +51,7 @@ def build(job: Job, bench: Workbench) -> Outcome:
         _require_permission(job, github)
         ground = _ground(job, github, git)
         git.check_out(ground.base_sha, bench.folders.workspace)
+        faults.reach("run.middle")
         prompt = messages.prompt(job.repository, job.issue_number, job.issue_title, job.issue_body, ground.policy.test_command)
         engine = chosen_engine().run(Task(prompt, bench.folders.workspace), bench)
         commit = _commit(job, git, ground, bench, engine)

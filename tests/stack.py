@@ -81,6 +81,7 @@ class Stack:
             "BOOTY_STATE_DIR": str(self.folder / "state"),
             "BOOTY_BASE_URL": self.url,
             "BOOTY_RECONCILE_SECONDS": "0.5",
+            "BOOTY_RETRY_SECONDS": "0.5",
             **self._overrides,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from booty_site import faults
 from booty_site.errors import GitHubRefused
 from booty_site.github import check_runs, comments
 from booty_site.github.connect import connect
@@ -20,6 +21,7 @@ class VerificationNotifier:
         return self._put_check(run, messages.in_progress())
 
     def deliver(self, run: VerificationRun, notice_kind: str) -> Receipt:
+        faults.reach(f"notice.before_post.{notice_kind}")
         if notice_kind == CHECK:
             report = messages.concluded(run.state, run.verdict, run.failure_code, run.summary, run.details, run.sentry_event_id)
             try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from booty_site import faults
 from booty_site.execution import policy as policies
 from booty_site.execution.git import CommitGone, Git, Remote
 from booty_site.github import pulls
@@ -83,6 +84,7 @@ def judge(question: Question, bench: Workbench) -> Judgement:
         return Judgement(Verdict.NEUTRAL, messages.policy_missing(), details=messages.starter())
     policy, note = found
     git.check_out(question.head_sha, bench.folders.workspace)
+    faults.reach("run.middle")
     return _judgement(run_suite(policy, bench, settings.BOOTY_COMMAND_ENV), note)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from github import UnknownObjectException
 from github.CheckRun import CheckRun
 
+from booty_site import faults, fence
 from booty_site.github.client import GitHub, refusals
 from booty_site.github.events import CHECK_NAME
 
@@ -45,6 +46,8 @@ def put(github: GitHub, head_sha: str, run_id: str, run_url: str, report: Report
             return _put_status(github, head_sha, run_url, report)
         check = _find(github, head_sha, run_id, known_id)
         fields = _fields(run_url, report)
+        faults.reach("check.update")
+        fence.require()
         if check is None:
             check = github.repository.create_check_run(name=CHECK_NAME, head_sha=head_sha, external_id=run_id, **fields)
         else:
@@ -80,5 +83,6 @@ def _put_status(github: GitHub, head_sha: str, run_url: str, report: Report) -> 
     commit = github.repository.get_commit(head_sha)
     newest = next((status for status in commit.get_statuses() if status.context == CHECK_NAME), None)
     if newest is None or (newest.state, newest.description, newest.target_url) != (state, description, run_url):
+        fence.require()
         commit.create_status(state, target_url=run_url, description=description, context=CHECK_NAME)
     return PostedCheck(None, f"{github.credentials.web_url}/{github.full_name}/commit/{head_sha}")

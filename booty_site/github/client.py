@@ -17,21 +17,21 @@ from urllib3.util.retry import Retry
 from booty_site.errors import GitHubRefused
 from booty_site.execution.git import Remote
 
-TIMEOUT_SECONDS = 15
-NOT_FOUND = 404
+UNAUTHORIZED, NOT_FOUND = 401, 404
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 WRITE_PERMISSIONS = ("admin", "maintain", "write")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """How Booty signs in: as an App (it may make checks), or with a personal token."""
+    """How Booty signs in: as an App (it may make checks), or with a personal token. An answer is awaited for `seconds`."""
 
     api_url: str
     web_url: str
     token: str = ""
     app_id: int = 0
     private_key: str = ""
+    seconds: int = 15
 
     @property
     def is_app(self) -> bool:
@@ -78,14 +78,15 @@ class GitHub:
     @cached_property
     def _integration(self) -> GithubIntegration:
         auth = Auth.AppAuth(self.credentials.app_id, self.credentials.private_key)
-        return GithubIntegration(auth=auth, base_url=self.credentials.api_url, timeout=TIMEOUT_SECONDS, retry=_retry())
+        return GithubIntegration(auth=auth, base_url=self.credentials.api_url, timeout=self.credentials.seconds, retry=_retry())
 
     @cached_property
     def _auth(self) -> Auth.Auth:
         if not self.credentials.is_app:
             if not self.credentials.token:
                 raise GitHubRefused(
-                    "no GitHub credentials are set: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or GITHUB_TOKEN"
+                    "no GitHub credentials are set: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or GITHUB_TOKEN",
+                    status=UNAUTHORIZED,
                 )
             return Auth.Token(self.credentials.token)
         with refusals("asking for the App's installation"):
@@ -98,7 +99,7 @@ class GitHub:
         return Github(
             auth=self._auth,
             base_url=self.credentials.api_url,
-            timeout=TIMEOUT_SECONDS,
+            timeout=self.credentials.seconds,
             retry=_retry(),
             seconds_between_requests=None,
             seconds_between_writes=None,

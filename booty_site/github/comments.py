@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from github import UnknownObjectException
 from github.IssueComment import IssueComment
 
+from booty_site import fence
 from booty_site.github.client import GitHub, refusals
 
 MAX_LENGTH = 65_536
@@ -31,6 +32,8 @@ def put(github: GitHub, number: int, purpose: str, body: str, *, known_id: int |
     text = f"{marker(purpose)}\n{body}"[:MAX_LENGTH]
     with refusals(f"commenting on #{number}"):
         comment = _find(github, number, purpose, known_id)
+        if comment is None or comment.body != text:
+            fence.require()
         if comment is None:
             comment = github.repository.get_issue(number).create_comment(text)
         elif comment.body != text:

@@ -21,6 +21,7 @@ def connect(full_name: str) -> GitHub:
         token=settings.GITHUB_TOKEN,
         app_id=settings.GITHUB_APP_ID,
         private_key=settings.GITHUB_APP_PRIVATE_KEY,
+        seconds=settings.BOOTY_GITHUB_SECONDS,
     )
     return _connected(credentials, full_name, int(time.monotonic() // KEPT_SECONDS))
 

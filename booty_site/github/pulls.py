@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from github import GithubException
 from github.PullRequest import PullRequest
 
+from booty_site import fence
 from booty_site.github.client import GitHub, refusals
 
 UNPROCESSABLE = 422
@@ -56,6 +57,7 @@ def put_draft(github: GitHub, branch: str, base: str, title: str, body: str) -> 
     with refusals("opening the pull request"):
         pull = _find(github, branch)
         if pull is None:
+            fence.require()
             try:
                 pull = github.repository.create_pull(base=base, head=branch, title=title, body=body, draft=True)
             except GithubException as error:
@@ -64,6 +66,7 @@ def put_draft(github: GitHub, branch: str, base: str, title: str, body: str) -> 
                 if pull is None:
                     raise
         elif (pull.title, pull.body) != (title, body):
+            fence.require()
             pull.edit(title=title, body=body)
         return OpenPull(pull.number, pull.html_url, pull.draft)
 
@@ -73,6 +76,7 @@ def mark_ready(github: GitHub, number: int) -> None:
     with refusals(f"marking pull request #{number} as ready"):
         pull = github.repository.get_pull(number)
         if pull.draft:
+            fence.require()
             pull.mark_ready_for_review()
 
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import cache
 
 import redis
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue
 from rq.exceptions import DuplicateJobError
-from rq.job import Job, JobStatus
 
+from booty_site import faults
+from booty_site.runs import admission, kinds
 from booty_site.runs.models import Run
 from booty_site.runs.states import State
 
 logger = logging.getLogger(__name__)
 BROKER_SECONDS = 0.5
+# After a broker gave no answer new runs are left to the reconciler for so long: a webhook waits once, not each time.
+REST_SECONDS = 5.0
+BATCH = 200
+_broker_rests_until = 0.0
 # An accepted run waits in the broker, so a job there may be old; a finished one is kept for the dashboard.
 FAILURE_TTL_SECONDS = 30 * 24 * 3600
 
@@ -42,8 +48,31 @@ def _queue(name: str) -> Queue:
 
 
 def after_commit(run: Run) -> None:
-    """Dispatch a new run once its row is safely stored."""
-    transaction.on_commit(lambda: dispatch(run), robust=True)
+    """Dispatch a new run once its row is safely stored, if it may start now; never slows down or fails its caller."""
+    transaction.on_commit(lambda: _hint(run), robust=True)
+
+
+def _hint(run: Run) -> None:
+    faults.reach("web.after_commit")
+    if time.monotonic() < _broker_rests_until:
+        return
+    try:
+        if admission.has_room(run):
+            dispatch(run)
+    except DatabaseError as error:
+        logger.warning("%s: not dispatched yet, the database failed: %s", run, type(error).__name__)
+    faults.reach("web.after_enqueue")
+
+
+def fill(repository: str) -> None:
+    """Dispatch the next runs of a repository, one of whose runs has ended. Never raises: the reconciler looks again."""
+    try:
+        for kind in kinds.all_kinds():
+            for run in admission.next_to_dispatch(kind.model, BATCH, repository=repository):
+                if not dispatch(run):
+                    return
+    except DatabaseError as error:
+        logger.warning("%s: its next runs are not dispatched yet: %s", repository, type(error).__name__)
 
 
 def dispatch(run: Run) -> bool:
@@ -52,8 +81,10 @@ def dispatch(run: Run) -> bool:
     The id of the RQ job comes from the row and the number of the dispatch, and is unique in the
     broker: two processes that dispatch at once make one job.
     """
+    global _broker_rests_until
     number = run.dispatches + 1
     try:
+        faults.reach("dispatch.before_broker")
         _queue(run.queue).enqueue(
             run.task,
             str(run.pk),
@@ -66,8 +97,10 @@ def dispatch(run: Run) -> bool:
     except DuplicateJobError:
         pass
     except redis.RedisError as error:
+        _broker_rests_until = time.monotonic() + REST_SECONDS
         logger.warning("%s: the broker could not be told (%s); the reconciler will try again", run, type(error).__name__)
         return False
+    faults.reach("dispatch.after_broker")
     type(run)._default_manager.filter(pk=run.pk, dispatches=run.dispatches).update(
         dispatches=number, unclaimed_dispatches=F("unclaimed_dispatches") + 1, dispatched_at=timezone.now()
     )
@@ -75,19 +108,19 @@ def dispatch(run: Run) -> bool:
 
 
 def lost_by_broker(runs: list[Run]) -> list[Run]:
-    """Return those dispatched runs that the broker does not hold any more.
+    """Return those dispatched runs that do not wait in the broker any more.
 
+    What a worker has taken out of its queue is claimed within moments, so a run that was dispatched some time
+    ago, is not claimed and does not wait was lost with its worker. To dispatch a run twice does no harm.
     Raises redis.RedisError when the broker can't be asked: an unreachable broker means wait.
     """
     if not runs:
         return []
-    waiting: set[str] = set()
-    for name in {run.queue for run in runs}:
-        queue = _queue(name)
-        waiting.update(queue.get_job_ids(), queue.intermediate_queue.get_job_ids())
-    jobs = Job.fetch_many([run.rq_job_id for run in runs], connection=broker())
-    started = {job.id for job in jobs if job is not None and job.get_status(refresh=False) == JobStatus.STARTED}
-    return [run for run in runs if run.rq_job_id not in waiting | started]
+    with broker().pipeline(transaction=False) as pipeline:
+        for run in runs:
+            pipeline.lpos(_queue(run.queue).key, run.rq_job_id)
+        places = pipeline.execute()
+    return [run for run, place in zip(runs, places, strict=True) if place is None]
 
 
 def forget(run: Run) -> bool:

@@ -6,10 +6,9 @@ import logging
 import traceback
 from typing import Any
 
-from django.db import DatabaseError
 from rq.timeouts import BaseTimeoutException
 
-from booty_site import observability
+from booty_site import faults, observability
 from booty_site.errors import RunStopped, code_of, public_sentence
 from booty_site.redaction import redact
 from booty_site.runs import lifecycle, notices
@@ -22,28 +21,37 @@ DETAIL_LENGTH = 8000
 
 
 def fail(run: Run, error: BaseException) -> bool:
-    """End a held run as errored because of `error`; False when the run turned out to be someone else's by now.
+    """End a held run as errored because of `error`: recorded, then told. True when it was ours to end."""
+    ours = record(run, error)
+    if ours:
+        notices.send_owed(run)
+    return ours
 
-    In this order: the code is noted on the row, the error is captured in Sentry, the state is saved
-    with the notices owed, the notices are tried. Never raises, so that the caller can raise `error`
-    itself. When the run is someone else's, nothing is captured, saved or told.
+
+def record(run: Run, error: BaseException) -> bool:
+    """Capture `error` and save the run as errored; False when the run turned out to be someone else's by now.
+
+    In this order: the code is noted on the row, the error is captured in Sentry, the state is saved with the
+    notices owed. Never raises, so that the caller can raise `error` itself. When the run is someone else's,
+    nothing is captured or saved.
     """
     code = FailureCode.RUN_TIMED_OUT.value if isinstance(error, BaseTimeoutException) else code_of(error)
+    noted = False
     try:
+        faults.reach("failure.before_note")
         noted = insist(lambda: lifecycle.note_failure(run, code))
         if not noted:
             logger.info("%s: no longer ours, its failure is not reported", run)
             return False
-    except DatabaseError as problem:
-        noted = False
+    except Exception as problem:  # noqa: BLE001  (no step of the failure path stands in the way of the next)
         logger.warning("%s: the failure could not be noted: %s", run, type(problem).__name__)
 
     captured = observability.capture(error, run.sentry_tags(), run.derived_event_id)
     try:
-        if insist(lambda: _save(run, error, code, captured)) or insist(lambda: lifecycle.ended_by(run, State.ERRORED)):
-            notices.send_owed(run)
+        if not (insist(lambda: _save(run, error, code, captured)) or insist(lambda: lifecycle.ended_by(run, State.ERRORED))):
+            logger.info("%s: no longer ours, its failure was captured only", run)
         return True
-    except DatabaseError as problem:
+    except Exception as problem:  # noqa: BLE001  (as above)
         logger.error("%s: the failure could not be saved: %s", run, type(problem).__name__)
     if noted:
         _tell_unsaved(run, error, code, captured)

@@ -18,11 +18,14 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from booty_site import faults
 from booty_site.redaction import redact
 from booty_site.runs.models import Run
 from booty_site.runs.states import ACTIVE, State, sources
 
 R = TypeVar("R", bound=Run)
+SETBACK_LENGTH = 300
+NOT_HELD: Mapping[str, Any] = {"lease_token": None, "lease_expires_at": None, "dispatched_at": None, "worker": ""}
 
 
 def begin(model: type[R], *, subject: str, **values: Any) -> tuple[R, bool]:
@@ -37,21 +40,26 @@ def begin(model: type[R], *, subject: str, **values: Any) -> tuple[R, bool]:
         return cast(R, active), False
 
 
-def claim(model: type[R], run_id: uuid.UUID, worker: str) -> R | None:
-    """Take a queued run for this process; None when it is not there to be taken."""
-    now = timezone.now()
-    won = _move(
+def claim(model: type[R], run_id: uuid.UUID, worker: str, *, token: uuid.UUID | None = None) -> R | None:
+    """Take a queued run for this process; None when it is not there to be taken.
+
+    With a `token` of the caller's the call may be repeated after a lost reply: who holds the run by that
+    token has claimed it.
+    """
+    now, token = timezone.now(), token or uuid.uuid4()
+    _move(
         model._default_manager.filter(pk=run_id),
         State.RUNNING,
         from_states=(State.QUEUED,),
         attempt=F("attempt") + 1,
         unclaimed_dispatches=0,
-        lease_token=uuid.uuid4(),
+        lease_token=token,
         lease_expires_at=now + _lease(),
         started_at=Coalesce(F("started_at"), now),
+        not_before=None,
         worker=worker,
     )
-    return cast(R, model._default_manager.get(pk=run_id)) if won else None
+    return cast(R | None, model._default_manager.filter(pk=run_id, state=State.RUNNING, lease_token=token).first())
 
 
 def renew(run: Run) -> bool:
@@ -70,15 +78,38 @@ def take_over(run: R) -> R | None:
     return cast(R, type(run)._default_manager.get(pk=run.pk)) if won == 1 else None
 
 
-def expire(run: Run) -> bool:
-    """End a lease at once: its holder is known to be dead."""
-    return _held(run).update(lease_expires_at=timezone.now() - timedelta(seconds=1)) == 1
+def expire(run: Run, *, setback: str = "") -> bool:
+    """End a lease at once: its holder is known to be dead, of `setback`."""
+    return _held(run).update(lease_expires_at=timezone.now() - timedelta(seconds=1), setback=setback[:SETBACK_LENGTH]) == 1
+
+
+def requeue_lost(run: Run) -> bool:
+    """Return a run whose lease expired to the queue."""
+    held = _held(run).filter(lease_expires_at__lt=timezone.now(), failure_code="")
+    return _move(held, State.QUEUED, **NOT_HELD)
 
 
 def hand_back(run: Run) -> bool:
-    """Return a run whose lease expired to the queue."""
-    held = _held(run).filter(lease_expires_at__lt=timezone.now(), failure_code="")
-    return _move(held, State.QUEUED, lease_token=None, lease_expires_at=None, dispatched_at=None, worker="")
+    """Return a held run to the queue because its process was asked to end; the attempt does not count as failed."""
+    setback = "The worker was asked to stop."
+    return _move(_held(run).filter(failure_code=""), State.QUEUED, handed_back=F("handed_back") + 1, setback=setback, **NOT_HELD)
+
+
+def put_off(run: Run, seconds: float, *, setback: str) -> bool:
+    """Let a held run wait before another attempt, for a cause that may pass."""
+    until = timezone.now() + timedelta(seconds=seconds)
+    text = redact(setback)[:SETBACK_LENGTH]
+    return _move(_held(run).filter(failure_code=""), State.WAITING, not_before=until, setback=text, **NOT_HELD)
+
+
+def queue_again(run: Run) -> bool:
+    """Return a waiting run to the queue."""
+    return _move(_row(run), State.QUEUED, from_states=(State.WAITING,), not_before=None, dispatched_at=None)
+
+
+def undispatch(run: Run) -> bool:
+    """Let a queued run that may not start now be dispatched later; that no worker took it is nobody's fault."""
+    return _row(run).filter(state=State.QUEUED).update(dispatched_at=None, unclaimed_dispatches=0) == 1
 
 
 def note_failure(run: Run, code: str) -> bool:
@@ -105,6 +136,8 @@ def finish(
     fields = _ending(state, code, summary, values or {})
     with transaction.atomic():
         won = _end(_held(run), run, fields, payloads or {})
+        faults.reach("save.before_commit")
+    faults.reach("save.after_commit")
     if won:
         # Shown without asking the database again: a fault after the commit must not look like a failure.
         for name, value in fields.items():
@@ -138,6 +171,7 @@ def _ending(state: State, code: str, summary: str, values: Mapping[str, Any]) ->
         "finished_at": timezone.now(),
         "lease_token": None,
         "lease_expires_at": None,
+        "not_before": None,
         **{name: redact(value) if type(value) is str else value for name, value in values.items()},
     }
 
@@ -146,6 +180,7 @@ def _end(rows: models.QuerySet[Any], run: Run, fields: Mapping[str, Any], payloa
     state: State = fields["state"]
     if rows.filter(state__in=sources(state)).update(**fields) != 1:
         return False
+    faults.reach("save.in_transaction")
     notice: Any = run.notice_model()
     # The event before the comment that names it.
     owed = [notice(run_id=run.pk, kind=kind, payload=payload) for kind, payload in payloads.items()]

@@ -39,6 +39,10 @@ class RunQuerySet(models.QuerySet[R]):
     def lease_expired(self, now: datetime) -> Self:
         return self.filter(state=State.RUNNING, lease_expires_at__lt=now)
 
+    def rested(self, now: datetime) -> Self:
+        """Waiting runs whose time to be tried again has come."""
+        return self.filter(state=State.WAITING, not_before__lte=now)
+
 
 RunManager = models.Manager.from_queryset(RunQuerySet)
 
@@ -70,6 +74,13 @@ class Run(models.Model):
     unclaimed_dispatches = models.PositiveSmallIntegerField(default=0)
     dispatched_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0, help_text="how often a worker claimed the run")
+    handed_back = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="attempts that ended because a worker was asked to stop"
+    )
+    not_before = models.DateTimeField(null=True, blank=True, help_text="when a waiting run is tried again")
+    setback = models.CharField(
+        max_length=300, blank=True, default="", db_default="", help_text="why the last attempt did not end the run"
+    )
     lease_token = models.UUIDField(null=True, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=255, blank=True)
@@ -93,6 +104,8 @@ class Run(models.Model):
             models.Index(F("created_at").desc(), F("id").desc(), name="%(class)s_newest"),
             models.Index(F("state"), F("created_at").desc(), F("id").desc(), name="%(class)s_by_state"),
             models.Index(F("repository"), F("created_at").desc(), F("id").desc(), name="%(class)s_by_repository"),
+            # Small however many runs have ended: who may run now is asked at every claim and every dispatch.
+            models.Index(fields=("repository", "state", "created_at"), name="%(class)s_active", condition=Q(state__in=ACTIVE)),
         )
         constraints = (
             models.UniqueConstraint(fields=("subject",), condition=Q(state__in=ACTIVE), name="%(class)s_one_active_per_subject"),
@@ -117,6 +130,11 @@ class Run(models.Model):
     @property
     def is_terminal(self) -> bool:
         return self.state in TERMINAL
+
+    @property
+    def failed_attempts(self) -> int:
+        """How many attempts went wrong, the present one included; being handed back is nobody's fault."""
+        return self.attempt - self.handed_back
 
     @property
     def rq_job_id(self) -> str:
@@ -153,6 +171,10 @@ class Run(models.Model):
         """Return the kinds of notice that the outside is owed when the run ends in `state`."""
         raise NotImplementedError  # each kind of run says which; a model's metaclass rules out an abstract method
 
+    def mentioned_in(self, notice_kind: str) -> tuple[str, ...]:
+        """Return the kinds of notice that mention what a notice of this kind made."""
+        return self.notices_owed(State(self.state)) if notice_kind == SENTRY_NOTICE else ()
+
 
 class CommandRecord(models.Model):
     """One command that a run executed, written as it happens."""
@@ -188,6 +210,9 @@ class Notice(models.Model):
 
     kind = models.CharField(max_length=24)
     state = models.CharField(max_length=12, choices=NoticeState, default=NoticeState.OWED)
+    again = models.BooleanField(
+        default=False, db_default=False, help_text="something changed while it was being sent; it is sent once more"
+    )
     tries = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField(default=timezone.now)
     created_at = models.DateTimeField(default=timezone.now)

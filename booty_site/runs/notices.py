@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError
+from django.conf import settings
+from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from booty_site import observability
-from booty_site.errors import BootyError, GitHubRefused
+from booty_site import faults, fence, observability
+from booty_site.errors import BootyError, GitHubRefused, RunStopped
 from booty_site.redaction import redact
 from booty_site.runs.kinds import Receipt, kind_of
 from booty_site.runs.models import SENTRY_NOTICE, Notice, NoticeState, Run
 
 logger = logging.getLogger(__name__)
-# While a notice is being sent no other process tries it; after this time its sender counts as dead.
-VISIBILITY = timedelta(seconds=90)
-FIRST_DELAY_SECONDS = 5.0
 LONGEST_DELAY_SECONDS = 3600.0
 GIVE_UP_AFTER = timedelta(days=3)
 
@@ -30,41 +30,63 @@ def send_owed(run: Run) -> None:
         notices = list(run.notices.filter(state=NoticeState.OWED, due_at__lte=timezone.now()))
         for notice in notices:
             send(notice)
-    except DatabaseError as error:
-        logger.warning("%s: notices stay owed, the database failed: %s", run, type(error).__name__)
+    except Exception as error:  # noqa: BLE001  (the outcome is saved; the reconciler tries again)
+        logger.warning("%s: notices stay owed: %s", run, redact(repr(error)))
 
 
 def send(notice: Notice) -> bool:
     """Try one owed notice; True when it was delivered by this call."""
     rows = type(notice)._default_manager.filter(pk=notice.pk)
-    now = timezone.now()
-    claimed = rows.filter(state=NoticeState.OWED, due_at__lte=now).update(due_at=now + VISIBILITY, tries=F("tries") + 1)
-    if claimed != 1:
+    claimed_at, now = time.monotonic(), timezone.now()
+    visibility = settings.BOOTY_NOTICE_SECONDS
+    until = now + timedelta(seconds=visibility)
+    if rows.filter(state=NoticeState.OWED, due_at__lte=now).update(due_at=until, tries=F("tries") + 1, again=False) != 1:
         return False
     notice.refresh_from_db()
     try:
-        receipt = deliver(notice.run, notice.kind, notice.payload)
+        faults.reach(f"notice.claimed.{notice.kind}")
+        with fence.held_while(lambda: time.monotonic() - claimed_at < visibility):
+            receipt = deliver(notice.run, notice.kind, notice.payload)
+        faults.reach(f"notice.after_post.{notice.kind}")
+        _mark_sent(notice, receipt)
+    except RunStopped:
+        logger.warning("%s: %s was left to another process: it took too long", notice.run, notice.kind)
+        return False
     except Exception as error:  # noqa: BLE001  (whatever a notifier raises, the notice stays owed)
         _put_off(notice, error)
         return False
-    if receipt.values:
-        type(notice.run)._default_manager.filter(pk=notice.run.pk).update(**receipt.values)
-    rows.update(state=NoticeState.SENT, sent_at=timezone.now(), url=receipt.url, last_error="")
-    if notice.kind == SENTRY_NOTICE:
-        # What was told before the event arrived does not name it yet.
-        owe_again(notice.run)
+    faults.reach(f"notice.marked.{notice.kind}")
     return True
 
 
-def owe_again(run: Run) -> None:
-    """Owe everything that was told about a run once more; each notice edits what it made."""
-    sent = run.notices.filter(state=NoticeState.SENT).exclude(kind=SENTRY_NOTICE)
-    sent.update(state=NoticeState.OWED, due_at=timezone.now())
+def _mark_sent(notice: Notice, receipt: Receipt) -> None:
+    """Note what was delivered; what mentions it is owed again, so that it gets the mention."""
+    run, first = notice.run, not notice.sent_at
+    rows = type(notice)._default_manager.filter(pk=notice.pk)
+    with transaction.atomic():
+        if receipt.values:
+            type(run)._default_manager.filter(pk=run.pk).update(**receipt.values)
+        told: dict[str, Any] = {"sent_at": timezone.now(), "url": receipt.url, "last_error": ""}
+        if rows.filter(again=False).update(state=NoticeState.SENT, **told) != 1:
+            # While it was being sent, something changed that it has to mention.
+            rows.update(again=False, due_at=timezone.now(), **told)
+        if first:
+            owe_again(run, run.mentioned_in(notice.kind))
+
+
+def owe_again(run: Run, kinds_of_notice: Collection[str] | None = None) -> None:
+    """Owe what was told about a run once more, or only notices of some kinds; each edits what it made."""
+    told = run.notices.exclude(kind=SENTRY_NOTICE)
+    if kinds_of_notice is not None:
+        told = told.filter(kind__in=kinds_of_notice)
+    told.filter(state=NoticeState.OWED).update(again=True)
+    told.filter(state=NoticeState.SENT).update(state=NoticeState.OWED, due_at=timezone.now())
 
 
 def deliver(run: Run, notice_kind: str, payload: Any = None) -> Receipt:
     """Deliver one notice to the outside, whatever the database says about it. May raise."""
     if notice_kind == SENTRY_NOTICE:
+        faults.reach(f"notice.before_post.{notice_kind}")
         event_id = observability.send_again(payload)
         return Receipt(values={"sentry_event_id": event_id})
     return kind_of(run).notifier.deliver(run, notice_kind)
@@ -78,7 +100,7 @@ def due(model: type[Run], limit: int) -> list[Notice]:
 
 def _put_off(notice: Notice, error: Exception) -> None:
     reason = f"{type(error).__name__}: {error}" if isinstance(error, BootyError) else repr(error)
-    wait = min(FIRST_DELAY_SECONDS * 2 ** (notice.tries - 1), LONGEST_DELAY_SECONDS)
+    wait = min(settings.BOOTY_RETRY_SECONDS * 2 ** (notice.tries - 1), LONGEST_DELAY_SECONDS)
     if isinstance(error, GitHubRefused) and error.retry_after:
         wait = max(wait, error.retry_after)
     now = timezone.now()

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from itertools import takewhile
+from typing import TypeVar
 
 import redis
 from django.conf import settings
 from django.utils import timezone
 
+from booty_site import faults, observability
 from booty_site.errors import BootyError
-from booty_site.runs import dispatch, failures, kinds, lifecycle, notices
+from booty_site.redaction import redact
+from booty_site.runs import admission, dispatch, failures, kinds, lifecycle, notices
 from booty_site.runs.models import Run
+from booty_site.runs.persistence import Blink
 from booty_site.runs.states import FailureCode
 from booty_site.runs.strays import clear_after, this_worker
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 BATCH = 200
-# A dispatched run that no worker took in this time is looked up in the broker.
-DISPATCH_AGE = timedelta(seconds=15)
 MAX_UNCLAIMED_DISPATCHES = 5
+# How long one look may spend on notices of a kind of run.
+NOTICES_SECONDS = 20.0
 
 
 class WorkerLost(BootyError):
@@ -45,29 +53,52 @@ def look() -> int:
     """Look at everything once; returns how many things were put right."""
     put_right = 0
     for kind in kinds.all_kinds():
-        put_right += _close_expired(kind)
-        put_right += _dispatch_again(kind)
-        put_right += sum(notices.send(notice) for notice in notices.due(kind.model, BATCH))
+        for step in (_close_expired, _wake_rested, _dispatch_again, _send_due):
+            put_right += step(kind)
     return put_right
+
+
+def _each(rows: Iterable[T], put_right: Callable[[T], bool]) -> int:
+    """Put right one row after the other and return how many were; what is wrong with one does not keep the next waiting.
+
+    Raises the first error of a database that is away, since then none of the others would fare better.
+    """
+    done = 0
+    for row in rows:
+        try:
+            done += put_right(row)
+        except Blink:
+            raise
+        except Exception as error:  # noqa: BLE001  (reported; the row is looked at again next time)
+            logger.error("%s could not be put right: %s", row, redact(repr(error)))
+            observability.report(error)
+    return done
 
 
 def _close_expired(kind: kinds.RunKind) -> int:
-    put_right = 0
-    for run in kind.model.objects.lease_expired(timezone.now())[:BATCH]:
-        clear_after(run)
-        if run.failure_code:
-            put_right += _fail(run, FailedBefore(run.failure_code))
-        elif run.attempt >= settings.BOOTY_MAX_ATTEMPTS:
-            put_right += _fail(run, WorkerLost(f"attempt {run.attempt} on {run.worker} was lost"))
-        elif lifecycle.hand_back(run):
-            logger.warning("%s: its worker %s was lost, the run is queued again", run, run.worker)
-            put_right += 1
-    return put_right
+    return _each(kind.model.objects.lease_expired(timezone.now()).order_by("lease_expires_at")[:BATCH], _close)
+
+
+def _close(run: Run) -> bool:
+    clear_after(run)
+    if run.failure_code:
+        return _fail(run, FailedBefore(run.failure_code))
+    if run.failed_attempts >= settings.BOOTY_MAX_ATTEMPTS:
+        return _fail(run, WorkerLost(f"attempt {run.attempt} on {run.worker} was lost. {run.setback}".strip()))
+    if not lifecycle.requeue_lost(run):
+        return False
+    logger.warning("%s: its worker %s was lost, the run is queued again", run, run.worker)
+    return True
 
 
 def _fail(run: Run, error: BootyError) -> bool:
     taken = lifecycle.take_over(run)
+    faults.reach("reconciler.after_expiring")
     return taken is not None and failures.fail(taken, error)
+
+
+def _wake_rested(kind: kinds.RunKind) -> int:
+    return _each(kind.model.objects.rested(timezone.now())[:BATCH], lifecycle.queue_again)
 
 
 def _close_unclaimed(run: Run) -> bool:
@@ -76,7 +107,8 @@ def _close_unclaimed(run: Run) -> bool:
 
 
 def _dispatch_again(kind: kinds.RunKind) -> int:
-    overdue = list(kind.model.objects.dispatched_before(timezone.now() - DISPATCH_AGE).order_by("created_at")[:BATCH])
+    age = timedelta(seconds=settings.BOOTY_DISPATCH_SECONDS)
+    overdue = list(kind.model.objects.dispatched_before(timezone.now() - age).order_by("dispatched_at")[:BATCH])
     try:
         for run in dispatch.lost_by_broker(overdue):
             dispatch.forget(run)
@@ -84,11 +116,19 @@ def _dispatch_again(kind: kinds.RunKind) -> int:
         logger.warning("the broker can't be asked (%s); waiting for it", type(error).__name__)
         return 0
     put_right = 0
-    for run in kind.model.objects.waiting_for_dispatch().order_by("created_at")[:BATCH]:
+    for run in admission.next_to_dispatch(kind.model, BATCH):
         if run.unclaimed_dispatches >= MAX_UNCLAIMED_DISPATCHES:
             put_right += _close_unclaimed(run)
-        elif dispatch.dispatch(run):
-            put_right += 1
-        else:
+            continue
+        faults.reach("reconciler.before_dispatching")
+        if not dispatch.dispatch(run):
             break
+        put_right += 1
     return put_right
+
+
+def _send_due(kind: kinds.RunKind) -> int:
+    """Send what is due, for a bounded time: a GitHub that hangs must not keep expired leases waiting."""
+    until = time.monotonic() + NOTICES_SECONDS
+    due = takewhile(lambda notice: time.monotonic() < until, notices.due(kind.model, BATCH))
+    return _each(due, notices.send)

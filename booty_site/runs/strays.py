@@ -1,8 +1,9 @@
-"""Clears away what a process left on this machine when it died in the middle of a run."""
+"""Clears away what a process left on this machine when it died, or has to die, in the middle of a run."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 from django.conf import settings
@@ -14,7 +15,24 @@ from booty_site.runs.models import Run
 
 def this_worker() -> str:
     """Return the name by which a run's row knows this process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return worker_of(os.getpid())
+
+
+def worker_of(pid: int) -> str:
+    """Return the name by which a run's row knows a process of this machine."""
+    return f"{socket.gethostname()}:{pid}"
+
+
+def is_work_horse() -> bool:
+    """Tell whether this process was forked for one run: RQ says so, and gives it a group of its own."""
+    return "RQ_JOB_ID" in os.environ and os.getpgrp() == os.getpid()
+
+
+def end_with_everything(run: Run) -> None:
+    """End the commands of a run that this process lost, and this process; elsewhere than in a work horse only the commands."""
+    kill_all_of(str(run.lease_token))
+    if is_work_horse():
+        os.killpg(0, signal.SIGKILL)
 
 
 def clear_after(run: Run) -> None:

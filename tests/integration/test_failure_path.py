@@ -204,7 +204,7 @@ def test_a_run_that_was_taken_over_says_nothing(sentry: Sentry, world: GitHubWor
     job = lifecycle.claim(Job, world.job_for_issue().pk, "this worker")
     assert job is not None
     lifecycle.expire(job)
-    assert lifecycle.hand_back(job)
+    assert lifecycle.requeue_lost(job)
     failures.fail(job, RuntimeError("too late"))
     assert sentry.events() == []
     assert world.double.comments(job.repository, job.issue_number) == []

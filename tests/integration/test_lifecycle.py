@@ -115,7 +115,7 @@ def test_when_the_notices_can_not_be_saved_the_run_has_not_ended(monkeypatch: py
 def test_a_lost_lease_can_neither_finish_nor_renew_nor_note() -> None:
     job = claimed()
     lifecycle.expire(job)
-    assert lifecycle.hand_back(job)
+    assert lifecycle.requeue_lost(job)
     assert lifecycle.claim(Job, job.pk, "another") is not None
     assert not lifecycle.finish(job, State.SUCCEEDED, summary="done")
     assert not lifecycle.renew(job)
@@ -125,17 +125,17 @@ def test_a_lost_lease_can_neither_finish_nor_renew_nor_note() -> None:
     assert (job.state, job.worker, job.attempt) == (State.RUNNING, "another", 2)
 
 
-def test_a_living_lease_can_not_be_taken_over_or_handed_back() -> None:
+def test_a_living_lease_can_not_be_taken_over_or_requeued() -> None:
     job = claimed()
     assert lifecycle.take_over(job) is None
-    assert not lifecycle.hand_back(job)
+    assert not lifecycle.requeue_lost(job)
 
 
 def test_an_expired_run_that_noted_a_failure_is_not_run_again() -> None:
     job = claimed()
     assert lifecycle.note_failure(job, "crashed")
     lifecycle.expire(job)
-    assert not lifecycle.hand_back(job)
+    assert not lifecycle.requeue_lost(job)
 
 
 def test_only_one_of_two_takes_an_expired_run_over() -> None:

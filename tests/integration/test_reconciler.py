@@ -224,13 +224,15 @@ def test_a_superseded_check_is_cancelled_without_a_comment(world: GitHubWorld) -
 
 
 def test_a_heartbeat_prolongs_the_lease_of_a_run_that_goes_on(settings: Settings) -> None:
+    import time
+
     from booty_site.runs.lease import Heartbeat
     from tests.doubles.processes import wait_until
 
     settings.BOOTY_HEARTBEAT_SECONDS = 0.1
     job = lifecycle.claim(Job, make_job().pk, "host:1")
     assert job is not None
-    with Heartbeat(job) as heartbeat:
+    with Heartbeat(job, since=time.monotonic()) as heartbeat:
         renewed = Job.objects.filter(pk=job.pk, lease_expires_at__gt=job.lease_expires_at)
         wait_until(renewed.exists, "the lease to be renewed")
         assert not heartbeat.lost.is_set()

@@ -199,7 +199,7 @@ def test_a_run_whose_pull_request_was_closed_is_cancelled(world: GitHubWorld) ->
 
 def test_a_repository_that_can_not_be_fetched_is_our_fault_and_says_what_to_check(world: GitHubWorld) -> None:
     run = world.run_for_pull()
-    world.double.fail("GET", r"\.git/info/refs", status=500, times=None)
+    world.double.fail("GET", r"\.git/info/refs", status=403, times=None)
     with pytest.raises(WorkspaceUnavailable):
         process_verifier_job(str(run.pk))
     run.refresh_from_db()

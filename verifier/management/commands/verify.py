@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(ERRORED))
         try:
             with run_folders(settings.BOOTY_RUNS_DIR) as folders:
-                bench = Workbench(folders, Printer(), seconds=settings.BOOTY_RUN_TIMEOUT, stopped=threading.Event())
+                bench = Workbench(folders, Printer(), seconds=settings.BOOTY_RUN_TIMEOUT)
                 judgement = judge(self._question(options, bench), bench)
         except BootyError as error:
             self._print_error(error, as_json=options["json"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -31,32 +32,52 @@ class Cluster:
     """A cluster of its own in `folder`, reachable on loopback and on a socket in that folder."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._folder = programs, folder
+        self._programs, self._folder = programs, folder.resolve()
+        self._data = self._folder / "data"
         self._user = "postgres" if os.geteuid() == 0 else None
         self.port = free_port()
-        self.url = f"postgres://booty@127.0.0.1:{self.port}/booty"
+        self.url = self._url("booty")
 
     def start(self) -> None:
+        """Make the cluster, with the database `booty`, and start it."""
         if self._user:
-            account = pwd.getpwnam(self._user)
-            os.chown(self._folder, account.pw_uid, account.pw_gid)
-        data = self._folder / "data"
+            self._give_folder_to(self._user)
         self._run(
             "initdb",
             "--pgdata",
-            str(data),
+            str(self._data),
             "--username=booty",
             "--auth=trust",
             "--encoding=UTF8",
             "--no-sync",
             "--no-instructions",
         )
+        self.start_again()
+        self.new_database("booty")
+
+    def start_again(self) -> None:
+        """Start the server on the data there is, after a stop or a crash; returns when it answers."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder} -c max_connections=50"
-        self._run("pg_ctl", "--pgdata", str(data), "--wait", "--log", str(self._folder / "log"), "--options", options, "start")
-        self._run("createdb", "--host", str(self._folder), "--port", str(self.port), "--username=booty", "booty")
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "--pgdata", str(self._data), "--wait", "--log", log, "--options", options, "start")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "--pgdata", str(self._folder / "data"), "--mode=immediate", "stop")
+        self._run("pg_ctl", "--pgdata", str(self._data), "--mode=immediate", "stop")
+
+    def new_database(self, name: str) -> str:
+        """Make an empty database and return its URL; raises CalledProcessError when there is one of that name."""
+        self._run("createdb", "--host=127.0.0.1", f"--port={self.port}", "--username=booty", name)
+        return self._url(name)
+
+    def _url(self, database: str) -> str:
+        return f"postgres://booty@127.0.0.1:{self.port}/{database}"
+
+    def _give_folder_to(self, user: str) -> None:
+        for parent in self._folder.parents:
+            if not parent.stat().st_mode & stat.S_IXOTH:
+                raise PermissionError(f"the user {user} cannot enter {parent}. Give the cluster a folder from tempfile.mkdtemp()")
+        account = pwd.getpwnam(user)
+        os.chown(self._folder, account.pw_uid, account.pw_gid)
 
     def _run(self, program: str, *words: str) -> None:
         owner = {"user": self._user, "group": self._user, "extra_groups": []} if self._user else {}

@@ -49,6 +49,7 @@ def broker(broker_server: Broker, settings: Settings) -> Iterator[redis.Redis]:
 def _forget_connections() -> None:
     dispatch.broker.cache_clear()
     dispatch._queue.cache_clear()
+    dispatch._broker_rests_until = 0.0
 
 
 @pytest.fixture(scope="session")

@@ -220,6 +220,17 @@ class Controls:
         """Send a past webhook again under its old delivery id."""
         return self._deliverer.redeliver(delivery_id)
 
+    def lose_webhooks(self) -> None:
+        """Make no webhooks of what happens from now on: none is sent and none is listed.
+
+        Webhooks of before still go out, and so do redeliveries and ``send_hook``.
+        """
+        self._deliverer.losing = True
+
+    def deliver_webhooks(self) -> None:
+        """Make webhooks again; those lost stay lost."""
+        self._deliverer.losing = False
+
     def expire_installation_tokens(self) -> None:
         """Make every installation token handed out so far invalid."""
         self._authenticator.expire_installation_tokens()

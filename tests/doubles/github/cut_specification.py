@@ -59,6 +59,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     f"{REPOSITORY}/issues/{{issue_number}}": ("get",),
     f"{REPOSITORY}/issues/{{issue_number}}/comments": ("get", "post"),
     f"{REPOSITORY}/issues/comments/{{comment_id}}": ("get", "patch", "delete"),
+    f"{REPOSITORY}/issues/{{issue_number}}/events": ("get",),
     f"{REPOSITORY}/issues/{{issue_number}}/labels": ("get", "post"),
     f"{REPOSITORY}/issues/{{issue_number}}/labels/{{name}}": ("delete",),
     f"{REPOSITORY}/pulls": ("get", "post"),

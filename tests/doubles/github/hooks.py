@@ -35,12 +35,22 @@ def sign(secret: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
+def _failure(error: Exception) -> str:
+    """Say why nobody answered, with the words of GitHub's "Troubleshooting webhooks"."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    # A target that ends the connection without a word raises both kinds.
+    return "invalid HTTP response" if isinstance(error, http.client.HTTPException) else "failed to connect to host"
+
+
 class Deliverer:
     """Sends webhooks to one target and remembers every attempt."""
 
     def __init__(self, target: WebhookTarget | None, notify: Callable[[], None]) -> None:
         self.target = target
         self.deliveries: list[DeliveredHook] = []
+        # While this holds, what happens makes no webhook; see ``put``.
+        self.losing = False
         self._notify = notify
         self._orders: collections.deque[_Order] = collections.deque()
         self._changed = threading.Condition()
@@ -64,8 +74,8 @@ class Deliverer:
             self._thread = None
 
     def put(self, event: str, payload: Any) -> None:
-        """Leave a webhook for the thread, if the target wants the event."""
-        if self.target is not None and event in self.target.events:
+        """Leave a webhook for the thread, if the target wants the event and it is not lost."""
+        if self.target is not None and event in self.target.events and not self.losing:
             self._leave(self._order(event, payload))
 
     def _leave(self, order: _Order) -> None:
@@ -159,7 +169,7 @@ class Deliverer:
         try:
             status, answer = self._post(target, order)
         except (OSError, http.client.HTTPException) as error:
-            status, answer = None, f"{type(error).__name__}: {error}"
+            status, answer = None, _failure(error)
         payload = order.payload if isinstance(order.payload, dict) else {}
         delivered = DeliveredHook(
             id=next(self._ids),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.doubles.github import git
 from tests.doubles.github.payloads import BasicPayloads, Json
-from tests.doubles.github.state import Comment, Issue, Pull, Repository
+from tests.doubles.github.state import Comment, Issue, IssueEvent, Pull, Repository
 
 # Inside pull requests a repository also tells how it may be merged into.
 MERGING = {
@@ -95,6 +95,21 @@ class IssuePayloads(BasicPayloads):
             "author_association": self.association(repository, comment.user),
             "reactions": self.reactions(url),
             "performed_via_github_app": self.app() if comment.by_app else None,
+        }
+
+    def issue_event(self, repository: Repository, event: IssueEvent) -> Json:
+        """What happened to an issue, as its list of events tells it."""
+        return {
+            "id": event.id,
+            "node_id": f"LE_lADO{event.id:08x}",
+            "url": f"{self.repository_api(repository)}/issues/events/{event.id}",
+            "actor": self.user(event.actor),
+            "event": event.event,
+            "commit_id": None,
+            "commit_url": None,
+            "created_at": event.created_at,
+            "label": {"name": event.label.name, "color": event.label.color},
+            "performed_via_github_app": self.app() if event.by_app else None,
         }
 
     def _side(self, owner: str, ref: str, sha: str, repository: Repository | None) -> Json:

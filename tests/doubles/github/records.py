@@ -36,7 +36,10 @@ RequestCallback = Callable[[RecordedRequest], None]
 
 @dataclass
 class DeliveredHook:
-    """One attempt to deliver a webhook; ``status`` is None when nobody answered."""
+    """One attempt to deliver a webhook; ``status`` is None when nobody answered.
+
+    ``answer`` is the body of the answer, or why there was none, in GitHub's words.
+    """
 
     id: int
     event: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import urllib.parse
 
 from tests.doubles.github.payloads import Json
 from tests.doubles.github.records import DeliveredHook
@@ -158,16 +159,21 @@ def list_repositories(call: Call) -> Answer:
     return Answer(200, body, headers)
 
 
+def _status_words(hook: DeliveredHook) -> str:
+    if hook.status is None:
+        return hook.answer
+    return "OK" if 200 <= hook.status < 300 else f"Invalid HTTP Response: {hook.status}"
+
+
 def _delivery(call: Call, hook: DeliveredHook) -> Json:
-    code = hook.status or 0
     return {
         "id": hook.id,
         "guid": hook.delivery_id,
         "delivered_at": hook.delivered_at,
         "redelivery": hook.redelivery,
         "duration": round(hook.duration, 2),
-        "status": "OK" if 200 <= code < 300 else hook.answer[:60] or "Invalid HTTP Response",
-        "status_code": code,
+        "status": _status_words(hook),
+        "status_code": hook.status or 0,
         "event": hook.event,
         "action": hook.action,
         "installation_id": _app(call).installation_id,
@@ -190,8 +196,8 @@ def list_deliveries(call: Call) -> Answer:
     size = max(1, min(int(call.asked("per_page") or 30), 100))
     headers = {}
     if len(hooks) > size:
-        link = f"{call.url}?per_page={size}&cursor=v1_{hooks[size - 1].id}"
-        headers["Link"] = f'<{link}>; rel="next"'
+        asked = {"per_page": size, "cursor": f"v1_{hooks[size - 1].id}"} | ({"status": wanted} if wanted else {})
+        headers["Link"] = f'<{call.url}?{urllib.parse.urlencode(asked)}>; rel="next"'
     return Answer(200, [_delivery(call, hook) for hook in hooks[:size]], headers)
 
 
@@ -200,7 +206,7 @@ def get_delivery(call: Call) -> Answer:
     """GET /app/hook/deliveries/{delivery_id}."""
     for hook in call.deliverer.deliveries:
         if hook.id == call.number("delivery_id"):
-            answered = {"headers": {}, "payload": hook.answer}
+            answered: Json = {"headers": {}, "payload": None if hook.status is None else hook.answer}
             asked = {"headers": {"X-GitHub-Event": hook.event}, "payload": hook.payload}
             return Answer(200, _delivery(call, hook) | {"request": asked, "response": answered})
     raise not_found()

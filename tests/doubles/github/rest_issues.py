@@ -19,13 +19,14 @@ def list_issues(call: Call) -> Answer:
     """GET issues; pull requests are among them, as on GitHub."""
     state = call.asked("state", "open")
     wanted = [name.lower() for name in (call.asked("labels") or "").split(",") if name]
-    creator = call.asked("creator")
+    creator, since = call.asked("creator"), call.asked("since")
     found = [
         issue
         for issue in call.repository.issues.values()
         if state in ("all", issue.state)
         and set(wanted) <= {name.lower() for name in issue.label_names}
         and (creator is None or issue.user.login.lower() == creator.lower())
+        and (since is None or issue.updated_at >= since)
     ]
     found.sort(key=lambda issue: issue.number, reverse=call.asked("direction", "desc") == "desc")
     return call.listed(found, lambda issue: call.world.payloads.issue(call.repository, issue))
@@ -57,6 +58,12 @@ def create_comment(call: Call) -> Answer:
     )
     made = call.world.payloads.comment(call.repository, comment)
     return Answer(201, made, {"Location": made["url"]})
+
+
+@answers("issues/list-events", scopes=TALK)
+def list_events(call: Call) -> Answer:
+    """GET what happened to an issue, oldest first; the double remembers its labels only."""
+    return call.listed(_issue(call).events, lambda one: call.world.payloads.issue_event(call.repository, one))
 
 
 @answers("issues/get-comment", scopes=TALK)

@@ -271,13 +271,26 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
 
     def _body(self) -> bytes:
+        """Read the body; ConnectionError when the client leaves before its end, so that half a request has no effect."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return self._exactly(int(self.headers.get("Content-Length") or 0))
         parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
+        while size := int(self._line().split(b";")[0], 16):
+            parts.append(self._exactly(size))
+            self._line()
         # Whatever follows the last chunk ends with an empty line.
-        while self.rfile.readline().strip():
+        while self._line().strip():
             continue
         return b"".join(parts)
+
+    def _exactly(self, size: int) -> bytes:
+        found = self.rfile.read(size)
+        if len(found) < size:
+            raise ConnectionAbortedError("The client left within the body of its request")
+        return found
+
+    def _line(self) -> bytes:
+        found = self.rfile.readline()
+        if not found.endswith(b"\n"):
+            raise ConnectionAbortedError("The client left within the body of its request")
+        return found

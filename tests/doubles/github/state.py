@@ -79,6 +79,18 @@ class Comment:
 
 
 @dataclass(eq=False)
+class IssueEvent:
+    """A label that was put on an issue (``labeled``) or taken off (``unlabeled``)."""
+
+    id: int
+    event: str
+    actor: User
+    label: Label
+    by_app: bool
+    created_at: str = field(default_factory=now)
+
+
+@dataclass(eq=False)
 class Issue:
     """An issue, or the issue side of a pull request."""
 
@@ -91,6 +103,7 @@ class Issue:
     state: str = "open"
     locked: bool = False
     labels: list[Label] = field(default_factory=list)
+    events: list[IssueEvent] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
     created_at: str = field(default_factory=now)
     updated_at: str = field(default_factory=now)

@@ -21,6 +21,7 @@ from tests.doubles.github.state import (
     CheckSuite,
     Comment,
     Issue,
+    IssueEvent,
     Label,
     Repository,
     Status,
@@ -150,18 +151,21 @@ class BasicWorld:
         if label is None:
             label = repository.labels[key] = Label(self.next_id(), name)
         issue.labels.append(label)
-        issue.updated_at = now()
-        self.tell_issue("labeled", repository, issue, by, label)
+        self._labelled("labeled", repository, issue, label, by)
 
     def unlabel(self, repository: Repository, issue: Issue, name: str, by: User) -> None:
         """Take a label off, or refuse when it is not on."""
         for label in issue.labels:
             if label.name.lower() == name.lower():
                 issue.labels.remove(label)
-                issue.updated_at = now()
-                self.tell_issue("unlabeled", repository, issue, by, label)
+                self._labelled("unlabeled", repository, issue, label, by)
                 return
         raise Refusal(404, "Label does not exist")
+
+    def _labelled(self, action: str, repository: Repository, issue: Issue, label: Label, by: User) -> None:
+        issue.updated_at = now()
+        issue.events.append(IssueEvent(self.next_id(), action, by, label, by_app=by is self.app_user))
+        self.tell_issue(action, repository, issue, by, label)
 
     def comment(self, repository: Repository, issue: Issue, body: str, by: User, *, by_app: bool) -> Comment:
         """Comment on an issue or a pull request."""

@@ -1,8 +1,8 @@
 """Fault points: the places where the crash test breaks Booty on purpose, switched on from outside.
 
-`BOOTY_FAULTS_DIR` names a folder. A file in it called after a point holds what is to happen there: `kill`
-(this process), `kill_both` (the worker that forked this process, and this process), `exit` (end with code 0),
-`stop` (SIGSTOP) or `raise`. It happens once, in whichever process gets there first: the file is renamed before.
+`BOOTY_FAULTS_DIR` names a folder. A file in it called after a point holds what is to happen there: `kill` (this
+process), `kill_both` (this process and the worker that forked it), `kill_parent` (the worker alone), `exit` (end with
+code 0), `stop` (SIGSTOP) or `raise`. It happens once, in whichever process gets there first: the file is renamed before.
 Without the variable a point is a call of an empty function; in production the variable is an error of `check`.
 """
 
@@ -28,9 +28,10 @@ def _look(point: str) -> None:
     armed = Path(FOLDER, point)
     try:
         action = armed.read_text(encoding="ascii").strip()
-        armed.rename(f"{armed}{FIRED}")
+        fired = armed.rename(f"{armed}{FIRED}")
     except FileNotFoundError:
         return  # not armed, or another process was faster
+    fired.write_text(str(os.getpid()), encoding="ascii")
     _break(action, point)
 
 
@@ -39,8 +40,12 @@ def _break(action: str, point: str) -> None:
         raise FaultInjected(point)
     if action == "exit":
         os._exit(0)
-    if action == "kill_both":
+    # RQ names its job to the process that it forks for it; any other process has no worker above it.
+    forked = "RQ_JOB_ID" in os.environ and os.getpgrp() == os.getpid()
+    if action in ("kill_both", "kill_parent") and forked:
         os.kill(os.getppid(), signal.SIGKILL)
+    if action == "kill_parent":
+        return
     os.kill(os.getpid(), signal.SIGSTOP if action == "stop" else signal.SIGKILL)
 
 

@@ -1,17 +1,99 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from booty_site.models import WebhookDelivery
-from booty_site.runs import kinds
+from booty_site.github.events import REPOSITORY_NAME
+from booty_site.models import EVERYTHING, Repository, WebhookDelivery
+from booty_site.runs import admission, kinds
 from booty_site.runs.admin import ModelAdmin, RepositoryFilter, link
+
+if TYPE_CHECKING:
+    RepositoryModelForm = forms.ModelForm[Repository]
+else:
+    # Django's own class can't be subscripted.
+    RepositoryModelForm = forms.ModelForm
+
+
+class RepositoryForm(RepositoryModelForm):
+    class Meta:
+        model = Repository
+        fields = ("name", "paused", "max_running")
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"]).strip().lower()
+        if name != EVERYTHING and not REPOSITORY_NAME.match(name):
+            raise forms.ValidationError("Write owner/name as on GitHub, or * for all repositories.")
+        return name
+
+
+@admin.register(Repository)
+class RepositoryAdmin(ModelAdmin):
+    """Where an operator pauses all work, or one repository, and says how much of it may run at once."""
+
+    form = RepositoryForm
+    list_display = ("title", "condition", "limit", "under_way", "queued")
+    list_display_links = ("title",)
+    list_filter = ("paused",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    actions = ("pause", "resume")
+
+    class Media:
+        css = {"all": ("booty/admin.css",)}  # noqa: RUF012  (Django reads Media as a plain class)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("name",) if obj is not None else ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        # The name of a row that is there is shown, not asked for, so there is nothing to clean.
+        return super().get_form(request, obj, change, **(kwargs | ({"form": forms.ModelForm} if change else {})))
+
+    @admin.display(description="repository", ordering="name")
+    def title(self, repository: Repository) -> str:
+        return str(repository)
+
+    @admin.display(description="state", ordering="paused")
+    def condition(self, repository: Repository) -> SafeString:
+        name, text = ("errored", "paused") if repository.paused else ("succeeded", "working")
+        return format_html('<span class="booty-badge booty-{}">{}</span>', name, text)
+
+    @admin.display(description="may run at once")
+    def limit(self, repository: Repository) -> str:
+        if repository.name == EVERYTHING:
+            return "–"
+        return str(admission.limit_of(repository))
+
+    @admin.display(description="under way")
+    def under_way(self, repository: Repository) -> int:
+        return admission.count(repository.name, admission.UNDER_WAY)
+
+    @admin.display(description="queued")
+    def queued(self, repository: Repository) -> int:
+        return admission.count(repository.name, admission.QUEUED)
+
+    @admin.action(description="Pause: queued runs wait, runs under way go on", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
+        self._set(request, queryset, paused=True)
+
+    @admin.action(description="Resume: queued runs start within seconds", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
+        self._set(request, queryset, paused=False)
+
+    def _set(self, request: HttpRequest, queryset: QuerySet[Repository], *, paused: bool) -> None:
+        word = "Paused" if paused else "Resumed"
+        for repository in queryset:
+            Repository.objects.filter(pk=repository.pk).update(paused=paused)
+            self.log_change(request, repository, f"{word}.")
+            self.message_user(request, f"{word}: {repository}.", messages.SUCCESS)
 
 
 @admin.register(WebhookDelivery)

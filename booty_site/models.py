@@ -11,6 +11,7 @@ from django.utils import timezone
 
 class Source(models.TextChoices):
     GITHUB = "github", "GitHub"
+    FOUND = "found", "found on GitHub"
 
 
 class DeliveryStatus(models.TextChoices):

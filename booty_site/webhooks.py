@@ -55,7 +55,14 @@ class Ignored:
     reason: str
 
 
-Answer = Accepted | Duplicate | Ignored
+@dataclass(frozen=True)
+class Cancelled:
+    """The delivery ended a run that was under way."""
+
+    run: Run
+
+
+Answer = Accepted | Cancelled | Duplicate | Ignored
 _handlers: dict[type[Any], Callable[[Any, WebhookDelivery], Answer]] = {}
 
 
@@ -183,6 +190,8 @@ def _receive(event: str, delivery_id: str, content: Any, asked: events.Asked, or
             delivery.status, delivery.run_id = DeliveryStatus.ACCEPTED, run.pk
             delivery.payload = content
             dispatch.after_commit(run)
+        case Cancelled(run):
+            delivery.status, delivery.run_id, delivery.reason = DeliveryStatus.ACCEPTED, run.pk, "the run was cancelled"
         case Duplicate(run, reason):
             delivery.status, delivery.run_id, delivery.reason = DeliveryStatus.DUPLICATE, run.pk, reason
         case Ignored(reason):
@@ -198,6 +207,11 @@ def _route(asked: events.Asked, origin: events.Origin, delivery: WebhookDelivery
         return Ignored(asked.reason)
     if not repository_allowed(origin.repository):
         return Ignored("the repository is not in ALLOWED_REPOSITORIES")
+    return handle(asked, delivery)
+
+
+def handle(asked: events.Asked, delivery: WebhookDelivery) -> Answer:
+    """Let the app that registered for it answer what was asked."""
     handler = _handlers.get(type(asked))
     if handler is None:
         return Ignored(f"nothing handles {type(asked).__name__}")

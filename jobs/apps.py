@@ -14,4 +14,5 @@ class JobsConfig(AppConfig):
         from jobs.models import Job
 
         webhooks.register(events.IssueLabelled, handlers.issue_labelled)
+        webhooks.register(events.IssueWithdrawn, handlers.issue_withdrawn)
         kinds.register(kinds.RunKind(Job, pipeline.build, notifier.JobNotifier()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.conf import settings
 from django.db import models
 
@@ -10,6 +12,9 @@ from booty_site.runs.states import State
 
 OUTCOME_COMMENT = "outcome_comment"
 STATUS_COMMENT = "status_comment"
+LABELLED_TRIGGER, FOUND_TRIGGER = "issues.labeled", "issues.found"
+# GitHub tells times in whole seconds, and an event and its issue may differ by one.
+GITHUB_CLOCK = timedelta(seconds=2)
 
 
 class Job(Run):
@@ -20,6 +25,7 @@ class Job(Run):
     issue_number = models.PositiveIntegerField(db_index=True)
     issue_title = models.CharField(max_length=300)
     issue_body = models.TextField(blank=True)
+    labelled_at = models.DateTimeField(null=True, blank=True, help_text="when the label was put on, by GitHub's clock")
     base_branch = models.CharField(max_length=255)
 
     commit_sha = models.CharField(max_length=64, blank=True)
@@ -37,6 +43,12 @@ class Job(Run):
             *Run.Meta.indexes,
             models.Index(fields=("repository", "issue_number", "-created_at"), name="job_by_issue"),
         )
+
+    def tells_of(self, labelled_at: datetime | None) -> bool:
+        """Tell whether a labelling is the one that this Job was found for: its webhook may still come, later."""
+        if self.trigger != FOUND_TRIGGER or self.labelled_at is None or labelled_at is None:
+            return False
+        return labelled_at <= self.labelled_at + GITHUB_CLOCK
 
     @staticmethod
     def subject_of(repository: str, issue_number: int) -> str:

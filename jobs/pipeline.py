@@ -20,9 +20,9 @@ from booty_site.runs.suite import SuiteResult, run_suite
 from booty_site.runs.workbench import Workbench
 from jobs import messages
 from jobs.engines import EngineResult, Task, chosen_engine
-from jobs.models import Job
+from jobs.models import FOUND_TRIGGER, LABELLED_TRIGGER, Job
 
-GATED_TRIGGER = "issues.labeled"
+GATED_TRIGGERS = (LABELLED_TRIGGER, FOUND_TRIGGER)
 
 
 class Refusal(Exception):
@@ -62,7 +62,7 @@ def build(job: Job, bench: Workbench) -> Outcome:
 
 
 def _require_permission(job: Job, github: GitHub) -> None:
-    if job.trigger == GATED_TRIGGER and not github.may_write(job.requested_by):
+    if job.trigger in GATED_TRIGGERS and not github.may_write(job.requested_by):
         raise Refusal(FailureCode.REFUSED, messages.label_not_allowed(job.requested_by))
 
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from booty_site.github.events import IssueLabelled
 from booty_site.models import WebhookDelivery
 from booty_site.runs import lifecycle
-from jobs.models import Job
+from jobs.models import FOUND_TRIGGER, LABELLED_TRIGGER, Job
 
 COPIED = ("repository", "issue_number", "issue_title", "issue_body", "base_branch")
 
@@ -21,7 +21,8 @@ def begin(asked: IssueLabelled, delivery: WebhookDelivery) -> tuple[Job, bool]:
     return lifecycle.begin(
         Job,
         subject=Job.subject_of(asked.repository, asked.number),
-        trigger="issues.labeled",
+        trigger=FOUND_TRIGGER if asked.found else LABELLED_TRIGGER,
+        labelled_at=asked.labelled_at,
         requested_by=asked.sender[:80],
         delivery=delivery,
         retry_of=newest_job(asked.repository, asked.number),

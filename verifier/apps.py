@@ -14,5 +14,6 @@ class VerifierConfig(AppConfig):
         from verifier.models import VerificationRun
 
         webhooks.register(events.PullRequestChanged, handlers.pull_request_changed)
+        webhooks.register(events.PullRequestClosed, handlers.pull_request_closed)
         webhooks.register(events.RerunRequested, handlers.rerun_requested)
         kinds.register(kinds.RunKind(VerificationRun, pipeline.verify_pull_request, notifier.VerificationNotifier()))

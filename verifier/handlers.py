@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from booty_site.github.events import PullRequestChanged, RerunRequested
+from booty_site.github.events import FOUND, PullRequestChanged, PullRequestClosed, RerunRequested
 from booty_site.models import WebhookDelivery
+from booty_site.runs import lifecycle
 from booty_site.runs.states import State
-from booty_site.webhooks import Accepted, Answer, Duplicate, Ignored
+from booty_site.webhooks import Accepted, Answer, Cancelled, Duplicate, Ignored
 from verifier import services
 
 
 def pull_request_changed(asked: PullRequestChanged, delivery: WebhookDelivery) -> Answer:
     earlier = services.newest_run(asked.repository, asked.head_sha, asked.number)
+    if earlier is not None and asked.action == FOUND:
+        return Duplicate(earlier, "there is a run for this head commit")
+    if earlier is not None and earlier.trigger == f"pull_request.{FOUND}" and asked.updated_at <= earlier.head_seen_at:
+        return Duplicate(earlier, "this head commit was found on GitHub and taken up before its webhook came")
     if earlier is not None and earlier.state in (State.SUCCEEDED, State.FAILED) and asked.action != "reopened":
         return Duplicate(earlier, "this head commit was verified before; use Re-run on the check to verify it again")
     if services.newer_head_known(asked):
         return Ignored("a newer head commit of this pull request is known already")
     run, new = services.begin(asked, delivery, retry_of=earlier)
     return Accepted(run) if new else Duplicate(run, "this head commit is being verified already")
+
+
+def pull_request_closed(asked: PullRequestClosed, delivery: WebhookDelivery) -> Answer:
+    run = services.active_run(asked.repository, asked.number)
+    if run is None or not lifecycle.cancel(run, by=f"{asked.sender}: the pull request was closed"):
+        return Ignored("no run was under way for this pull request")
+    return Cancelled(run)
 
 
 def rerun_requested(asked: RerunRequested, delivery: WebhookDelivery) -> Answer:

@@ -30,6 +30,11 @@ def newest_run(repository: str, head_sha: str, pull_number: int | None = None) -
     return runs.first()
 
 
+def active_run(repository: str, pull_number: int) -> VerificationRun | None:
+    """Return the newest run of a pull request that has not ended."""
+    return VerificationRun.objects.active().filter(repository__iexact=repository, pull_number=pull_number).first()
+
+
 def newer_head_known(asked: PullRequestChanged) -> bool:
     """Tell whether a later change of the same pull request was received before this one."""
     runs = VerificationRun.objects.filter(repository__iexact=asked.repository, pull_number=asked.number)

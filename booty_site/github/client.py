@@ -75,10 +75,14 @@ class GitHub:
                     return False  # "… is not a user", as GitHub says of other Apps' bots
                 raise
 
+    def spent(self) -> float:
+        """Return the share of this hour's requests that is used up, 0 to 1, as GitHub's last answer said."""
+        remaining, limit = self._api.rate_limiting
+        return 1 - remaining / limit if limit > 0 else 0.0
+
     @cached_property
     def _integration(self) -> GithubIntegration:
-        auth = Auth.AppAuth(self.credentials.app_id, self.credentials.private_key)
-        return GithubIntegration(auth=auth, base_url=self.credentials.api_url, timeout=self.credentials.seconds, retry=_retry())
+        return app_integration(self.credentials)
 
     @cached_property
     def _auth(self) -> Auth.Auth:
@@ -106,6 +110,18 @@ class GitHub:
             # Objects are read when a field is asked for, not when they are named.
             lazy=True,
         )
+
+
+def app_integration(credentials: Credentials) -> GithubIntegration:
+    """Return GitHub as the App sees it, signed in by its key."""
+    return GithubIntegration(
+        auth=Auth.AppAuth(credentials.app_id, credentials.private_key),
+        base_url=credentials.api_url,
+        timeout=credentials.seconds,
+        retry=_retry(),
+        seconds_between_requests=None,
+        seconds_between_writes=None,
+    )
 
 
 def _retry() -> Retry:

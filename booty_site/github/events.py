@@ -18,6 +18,8 @@ REPOSITORY_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 CHECK_NAME = "booty/verifier"
 EARLIEST_YEAR, LATEST_YEAR = 2008, 2999
+# The action of what was found open on GitHub, without a webhook.
+FOUND = "found"
 PULL_ACTIONS = ("opened", "synchronize", "reopened", "ready_for_review")
 
 
@@ -46,6 +48,25 @@ class IssueLabelled:
     body: str
     label: str
     default_branch: str
+    labelled_at: datetime | None = None
+    found: bool = False
+
+
+@dataclass(frozen=True)
+class IssueWithdrawn:
+    """An issue was closed or lost the trigger label: it is not to be worked on any more. `how` says which."""
+
+    repository: str
+    sender: str
+    number: int
+    how: str
+
+
+@dataclass(frozen=True)
+class PullRequestClosed:
+    repository: str
+    sender: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +99,7 @@ class RerunRequested:
     pull_number: int | None
 
 
-Asked = Ping | Nothing | IssueLabelled | PullRequestChanged | RerunRequested
+Asked = Ping | Nothing | IssueLabelled | IssueWithdrawn | PullRequestChanged | PullRequestClosed | RerunRequested
 
 
 class _Named(msgspec.Struct):
@@ -100,6 +121,7 @@ class _Issue(msgspec.Struct):
     body: str | None = None
     state: str = "open"
     pull_request: dict[str, object] | None = None
+    updated_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Ref(msgspec.Struct):
@@ -180,6 +202,11 @@ def _asked(event: str, action: str, payload: bytes, trigger_label: str) -> Asked
         return Ping()
     if event == "issues" and action == "labeled":
         return _issue_labelled(_decode(payload, _IssuesEvent), trigger_label)
+    if event == "issues" and action in ("closed", "unlabeled"):
+        return _issue_withdrawn(_decode(payload, _IssuesEvent), action, trigger_label)
+    if event == "pull_request" and action == "closed":
+        closed = _decode(payload, _PullRequestEvent)
+        return PullRequestClosed(_repository(closed.repository), closed.sender.login, _number(closed.pull_request.number))
     if event == "pull_request" and action in PULL_ACTIONS:
         return _pull_changed(_decode(payload, _PullRequestEvent), action)
     if event == "check_run" and action == "rerequested":
@@ -208,7 +235,18 @@ def _issue_labelled(event: _IssuesEvent, trigger_label: str) -> Asked:
         body=event.issue.body or "",
         label=event.label.name,
         default_branch=event.repository.default_branch,
+        # GitHub does not say when the label was put on; the issue's last change at that moment is just that.
+        labelled_at=event.issue.updated_at,
     )
+
+
+def _issue_withdrawn(event: _IssuesEvent, action: str, trigger_label: str) -> Asked:
+    if action == "unlabeled" and (event.label is None or event.label.name.casefold() != trigger_label.casefold()):
+        return Nothing(f"the label is not {trigger_label}")
+    if event.issue.pull_request is not None:
+        return Nothing("the label is on a pull request, not on an issue")
+    how = "the issue was closed" if action == "closed" else f"the label {trigger_label} was removed"
+    return IssueWithdrawn(_repository(event.repository), event.sender.login, _number(event.issue.number), how)
 
 
 def _pull_changed(event: _PullRequestEvent, action: str) -> Asked:

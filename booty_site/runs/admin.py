@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from django_rq.settings import get_queues_map
 
 from booty_site.markdown import plain
-from booty_site.runs import dispatch, lifecycle
+from booty_site.runs import admission, dispatch, lifecycle
 from booty_site.runs.models import NoticeState, Run
 
 if TYPE_CHECKING:
@@ -186,7 +186,9 @@ class RunAdmin(ModelAdmin):
             *self.facts(run),
             ("Asked for by", f"{run.requested_by or 'unknown'} ({run.trigger})"),
             ("Time", self.time_taken(run)),
-            ("Attempt", str(run.attempt)),
+            *([("Waits for", waits)] if (waits := admission.why_waiting(run)) else []),
+            ("Attempt", str(run.attempt) + (f", {run.handed_back} of them handed back" if run.handed_back else "")),
+            *([("Last setback", run.setback)] if run.setback else []),
             ("Worker", run.worker or "–"),
             ("RQ job", rq_link(run)),
             ("Sentry event", sentry_link(run)),

@@ -23,6 +23,7 @@ from booty_site.runs.states import State
 
 R = TypeVar("R", bound=Run)
 UNDER_WAY = Q(state=State.RUNNING)
+QUEUED = Q(state=State.QUEUED)
 IN_THE_BROKER = Q(state=State.QUEUED, dispatched_at__isnull=False)
 
 
@@ -39,7 +40,7 @@ def claim(model: type[R], run_id: uuid.UUID, worker: str, *, token: uuid.UUID) -
     with transaction.atomic():
         # The lock makes two claims at once see each other; SQLite has one writer at a time anyway.
         control = Repository.objects.select_for_update().get(name=name)
-        if run.state == State.QUEUED and (control.paused or _everything_paused() or _count(name, UNDER_WAY) >= _limit(control)):
+        if run.state == State.QUEUED and (control.paused or _everything_paused() or count(name, UNDER_WAY) >= limit_of(control)):
             lifecycle.undispatch(run)
             return None
         return lifecycle.claim(model, run_id, worker, token=token)
@@ -51,7 +52,7 @@ def has_room(run: Run) -> bool:
     if Repository.objects.filter(name__in=(name, EVERYTHING), paused=True).exists():
         return False
     control = Repository.objects.filter(name=name).first()
-    return _count(name, UNDER_WAY | IN_THE_BROKER) < _limit(control)
+    return count(name, UNDER_WAY | IN_THE_BROKER) < limit_of(control)
 
 
 def next_to_dispatch(model: type[R], limit: int, *, repository: str = "") -> list[R]:
@@ -65,7 +66,7 @@ def next_to_dispatch(model: type[R], limit: int, *, repository: str = "") -> lis
     if repository:
         waiting = waiting.filter(name=repository.lower())
     # Ranked before it is cut: a repository with a thousand waiting runs must not hide the others.
-    most = max([settings.BOOTY_MAX_RUNNING, *(_limit(control) for control in controls.values())])
+    most = max([settings.BOOTY_MAX_RUNNING, *(limit_of(control) for control in controls.values())])
     found = list(waiting.annotate(rank=rank).filter(rank__lte=most).order_by("created_at")[:limit])
     room = _rooms({run.repository.lower() for run in found}, controls)
     chosen = []
@@ -77,17 +78,35 @@ def next_to_dispatch(model: type[R], limit: int, *, repository: str = "") -> lis
 
 
 def _rooms(names: Iterable[str], controls: dict[str, Repository]) -> Counter[str]:
-    return Counter({name: _limit(controls.get(name)) - _count(name, UNDER_WAY | IN_THE_BROKER) for name in names})
+    return Counter({name: limit_of(controls.get(name)) - count(name, UNDER_WAY | IN_THE_BROKER) for name in names})
 
 
 def _everything_paused() -> bool:
     return Repository.objects.filter(name=EVERYTHING, paused=True).exists()
 
 
-def _limit(control: Repository | None) -> int:
-    return (control.max_running if control is not None else None) or settings.BOOTY_MAX_RUNNING
+def limit_of(control: Repository | None) -> int:
+    """Return how many runs of a repository may be under way at once."""
+    return (control.max_running if control is not None else None) or int(settings.BOOTY_MAX_RUNNING)
 
 
-def _count(name: str, which: Q) -> int:
-    """Return how many runs of a repository, of all kinds, are as `which` says."""
-    return sum(kind.model._default_manager.filter(which, repository__iexact=name).count() for kind in kinds.all_kinds())
+def count(name: str, which: Q) -> int:
+    """Return how many runs of a repository (`*`: of all), of every kind, are as `which` says."""
+    whose = Q() if name == EVERYTHING else Q(repository__iexact=name)
+    return sum(kind.model._default_manager.filter(which, whose).count() for kind in kinds.all_kinds())
+
+
+def why_waiting(run: Run) -> str:
+    """Return in a sentence what a run that is not under way waits for; an empty text when it waits for nothing known."""
+    if run.state == State.WAITING and run.not_before is not None:
+        return f"another attempt at {run.not_before:%H:%M:%S} UTC. {run.setback}"
+    if run.state != State.QUEUED:
+        return ""
+    control = Repository.objects.filter(name=run.repository.lower()).first()
+    if _everything_paused():
+        return "an operator: all repositories are paused."
+    if control is not None and control.paused:
+        return "an operator: this repository is paused."
+    if run.dispatched_at is None and count(run.repository, UNDER_WAY | IN_THE_BROKER) >= limit_of(control):
+        return f"its turn: {limit_of(control)} runs of this repository may be under way at once."
+    return "a worker."

@@ -167,6 +167,11 @@ class Run(models.Model):
         """Return the concrete model of this kind's notices."""
         return cast("type[Notice]", cls._meta.get_field("notices").related_model)
 
+    @classmethod
+    def command_model(cls) -> type[CommandRecord]:
+        """Return the concrete model of this kind's commands."""
+        return cast("type[CommandRecord]", cls._meta.get_field("commands").related_model)
+
     def notices_owed(self, state: State) -> tuple[str, ...]:
         """Return the kinds of notice that the outside is owed when the run ends in `state`."""
         raise NotImplementedError  # each kind of run says which; a model's metaclass rules out an abstract method

@@ -7,6 +7,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +20,7 @@ from rq import Queue
 from rq import Worker as RQWorker
 from rq.executions import Execution
 from rq.job import Job
+from rq.timeouts import BaseTimeoutException
 from rq.utils import now
 
 from booty_site import faults
@@ -59,12 +62,22 @@ class Worker(RQWorker):
         interruption.listen()
 
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
-        faults.reach("horse.before_prepare")
-        super().prepare_job_execution(job, remove_from_intermediate_queue)
+        with _apart_from_the_work("the start of", job):
+            faults.reach("horse.before_prepare")
+            super().prepare_job_execution(job, remove_from_intermediate_queue)
 
-    def handle_job_success(self, *args: Any, **kwargs: Any) -> None:
-        faults.reach("rq.before_success")
-        super().handle_job_success(*args, **kwargs)
+    def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:
+        with _apart_from_the_work("the end of", job):
+            super().handle_execution_ended(job, queue, heartbeat_ttl)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        with _apart_from_the_work("the life of", job):
+            super().maintain_heartbeats(job, execution)
+
+    def handle_job_success(self, job: Job, *args: Any, **kwargs: Any) -> None:
+        with _apart_from_the_work("the success of", job):
+            faults.reach("rq.before_success")
+            super().handle_job_success(job, *args, **kwargs)
 
     def handle_job_failure(
         self,
@@ -75,8 +88,9 @@ class Worker(RQWorker):
         execution: Execution | None = None,
     ) -> None:
         """Keep secrets out of the broker, which shows the error on the queues' dashboard."""
-        faults.reach("rq.before_failure")
-        super().handle_job_failure(job, queue, started_job_registry, redact(exc_string), execution)
+        with _apart_from_the_work("the failure of", job):
+            faults.reach("rq.before_failure")
+            super().handle_job_failure(job, queue, started_job_registry, redact(exc_string), execution)
 
     def handle_warm_shutdown_request(self) -> None:
         """Give the run under way its time, then have it handed back."""
@@ -124,6 +138,17 @@ class Worker(RQWorker):
         if number == signal.SIGKILL and _memory_kills() > self._memory_kills_before:
             return f"Its process was killed because the machine ran out of memory.{memory}"
         return f"Its process was killed by {name}.{memory}"
+
+
+@contextmanager
+def _apart_from_the_work(what: str, job: Job) -> Iterator[None]:
+    """Keep RQ's bookkeeping apart from the work: what goes wrong with it neither stops a run nor makes it a failure."""
+    try:
+        yield
+    except BaseTimeoutException:
+        raise
+    except Exception as error:  # noqa: BLE001  (the broker may be away; the row is what counts)
+        logger.warning("the broker was not told of %s %s: %s", what, job.id, type(error).__name__)
 
 
 def _after_death(pid: int, cause: str, job: Job | None = None) -> None:

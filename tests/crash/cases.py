@@ -157,17 +157,14 @@ def _sentry_away_then(point: str, action: str) -> Callable[[CrashStack], context
     @contextmanager
     def disturb(stack: CrashStack) -> Iterator[None]:
         stack.sentry.drop_reply()
+        before = len(stack.sentry.distinct())
         inner = _stopped(point) if action == "stop" else _armed({point: action})
         with inner(stack):
             yield
-            _wait_for_events(stack)
+            wait_until(lambda: len(stack.sentry.distinct()) >= before + len(ERRORS), "the events to arrive", REACH_SECONDS)
             stack.sentry.clear_faults()
 
     return disturb
-
-
-def _wait_for_events(stack: CrashStack) -> None:
-    wait_until(lambda: len(stack.sentry.distinct()) >= len(ERRORS), "the events to arrive", REACH_SECONDS)
 
 
 # The surroundings
@@ -227,6 +224,14 @@ def _github(**fault: object) -> Callable[[CrashStack], None]:
 def _github_well(stack: CrashStack) -> None:
     stack.github.clear_faults()
     stack.lock()
+
+
+def _sentry(status: int, headers: dict[str, str]) -> Callable[[CrashStack], None]:
+    return lambda stack: stack.sentry.fail(status, headers=headers)
+
+
+def _sentry_well(stack: CrashStack) -> None:
+    stack.sentry.clear_faults()
 
 
 def _github_loses_replies(stack: CrashStack) -> None:
@@ -332,22 +337,11 @@ def surroundings(*, postgres: bool) -> Iterator[Case]:
     yield Case("GitHub answers 403 with Retry-After", ALL, _for_a_while(limited, _github_well))
     yield Case("GitHub hangs", ALL, _github_hangs)
     yield Case("GitHub's replies to writes lost", ALL, _for_a_while(_github_loses_replies, _github_well), short=True)
-    for status in (500, 502):
-        yield Case(
-            f"Sentry answers {status}",
-            ERRORS,
-            _for_a_while(lambda s, n=status: s.sentry.fail(n), lambda s: s.sentry.clear_faults()),
-        )  # type: ignore[misc]  # a lambda with a default
-    refused = {"Retry-After": "2"}
-    for status in (403, 429):
-        yield Case(
-            f"Sentry answers {status} with Retry-After",
-            ERRORS,
-            _for_a_while(lambda s, n=status: s.sentry.fail(n, headers=refused), lambda s: s.sentry.clear_faults()),  # type: ignore[misc]  # as above
-        )
-    yield Case("Sentry hangs", ERRORS, _for_a_while(lambda s: s.sentry.hang(), lambda s: s.sentry.clear_faults()), short=True)
-    yield Case("Sentry's replies lost", ERRORS, _for_a_while(lambda s: s.sentry.drop_reply(), lambda s: s.sentry.clear_faults()))
-    yield Case("Sentry down", ERRORS, _for_a_while(lambda s: s.sentry.take_down(), lambda s: s.sentry.clear_faults()))
+    for status, headers in ((500, {}), (502, {}), (403, {"Retry-After": "2"}), (429, {"Retry-After": "2"})):
+        yield Case(f"Sentry answers {status}", ERRORS, _for_a_while(_sentry(status, headers), _sentry_well))
+    yield Case("Sentry hangs", ERRORS, _for_a_while(lambda s: s.sentry.hang(), _sentry_well), short=True)
+    yield Case("Sentry's replies lost", ERRORS, _for_a_while(lambda s: s.sentry.drop_reply(), _sentry_well))
+    yield Case("Sentry down", ERRORS, _for_a_while(lambda s: s.sentry.take_down(), _sentry_well))
     yield Case("SIGTERM once", SLOW, _terminated(1), short=True)
     yield Case("SIGTERM twice", SLOW, _terminated(2))
     yield Case("SIGTERM to everything", SLOW, _terminated(1, everything=True), short=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,7 +33,22 @@ def settled(stack: CrashStack, subjects: list[Subject]) -> bool:
         )
 
 
-def violations(stack: CrashStack, subjects: list[Subject], *, ends_may_differ: bool) -> Iterator[str]:
+@dataclass(frozen=True)
+class Seen:
+    """How long the servers' records were before a fault."""
+
+    deliveries: int
+    violations: int
+    errors: int
+    events: int
+
+    @classmethod
+    def now(cls, stack: CrashStack) -> Seen:
+        github = stack.github
+        return cls(len(github.deliveries), len(github.violations), len(github.errors), len(stack.sentry.events()))
+
+
+def violations(stack: CrashStack, subjects: list[Subject], seen: Seen, *, ends_may_differ: bool) -> Iterator[str]:
     """Yield every breach of the invariant, in words.
 
     With `ends_may_differ` a run may also have ended as errored instead, consistently: the fault was an error of
@@ -47,9 +63,9 @@ def violations(stack: CrashStack, subjects: list[Subject], *, ends_may_differ: b
             rows = runs_of(ask, subject)
             for complaint in _subject(stack, subject, rows, by_run, ends_may_differ=ends_may_differ):
                 yield f"{subject.name} {subject.repository}#{subject.number}: {complaint}"
-    yield from _untagged(by_run.get("", []))
-    yield from (f"a request does not fit GitHub's description: {text}" for text in stack.github.violations)
-    yield from (f"the double of GitHub failed: {text}" for text in stack.github.errors)
+    yield from _untagged(stack.sentry.events()[seen.events :])
+    yield from (f"a request does not fit GitHub's description: {text}" for text in stack.github.violations[seen.violations :])
+    yield from (f"the double of GitHub failed: {text}" for text in stack.github.errors[seen.errors :])
 
 
 def lost_deliveries(stack: CrashStack) -> Iterator[str]:
@@ -187,5 +203,5 @@ def _untagged(events: list[dict[str, Any]]) -> Iterator[str]:
     for event in events:
         kinds = [value.get("type") for value in (event.get("exception") or {}).get("values") or []]
         # What the web server or a reconciler meets is no run's; a run's own error must carry its tags.
-        if event.get("transaction", "").startswith(("jobs.tasks", "verifier.tasks")):
+        if not event.get("tags") and event.get("transaction", "").startswith(("jobs.tasks", "verifier.tasks")):
             yield f"an event without tags from a work horse: {kinds}"

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.crash.cases import ACTIONS, POINTS, _flush, _github, _github_loses_replies, _github_well, _kill_broker
+from tests.crash.cases import ACTIONS, POINTS, _flush, _github, _github_loses_replies, _github_well, _kill_broker, _sentry_well
 from tests.crash.service import CrashStack
 from tests.crash.subjects import MAKERS, Subject
 
@@ -46,9 +46,6 @@ def disturb_randomly(stack: CrashStack, chance: random.Random, seconds: float) -
 
 
 def _surroundings(stack: CrashStack) -> list[tuple[Change, Change]]:
-    def well(stack: CrashStack) -> None:
-        stack.sentry.clear_faults()
-
     found: list[tuple[Change, Change]] = [
         (_kill_broker, lambda s: s.broker.start()),
         (lambda s: s.proxy.hang(), lambda s: s.proxy.resume()),
@@ -57,13 +54,13 @@ def _surroundings(stack: CrashStack) -> list[tuple[Change, Change]]:
         (_github(status=500), _github_well),
         (_github(status=403, headers={"Retry-After": "1"}), _github_well),
         (_github_loses_replies, _github_well),
-        (lambda s: s.sentry.fail(500), well),
-        (lambda s: s.sentry.drop_reply(), well),
-        (lambda s: s.sentry.hang(), well),
-        (lambda s: s.sentry.take_down(), well),
+        (lambda s: s.sentry.fail(500), _sentry_well),
+        (lambda s: s.sentry.drop_reply(), _sentry_well),
+        (lambda s: s.sentry.hang(), _sentry_well),
+        (lambda s: s.sentry.take_down(), _sentry_well),
     ]
-    if stack.cluster is not None:
-        found.append((lambda s: s.cluster.stop(), lambda s: s.cluster.start_again()))
+    if (cluster := stack.cluster) is not None:
+        found.append((lambda s: cluster.stop(), lambda s: cluster.start_again()))
     return found
 
 

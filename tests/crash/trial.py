@@ -6,6 +6,8 @@ import contextlib
 import os
 import random
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ from tests.doubles.postgres import Cluster, find_programs
 from tests.doubles.processes import wait_until
 
 SETTLE_SECONDS = 90.0
+# With the broker down or hanging a webhook still answers in under a second.
+ANSWER_SECONDS = 1.0
 CLEAR_SECONDS = 20.0
 
 
@@ -37,6 +41,7 @@ class Result:
 
 def try_database(database: str, options: dict[str, object]) -> list[Result]:
     """Try the chosen cases on one database and return what came of each."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     with _cluster(database) as cluster, tempfile.TemporaryDirectory(prefix="booty-crash-") as folder:
         stack = CrashStack(Path(folder), cluster)
         try:
@@ -73,7 +78,7 @@ def _cluster(database: str) -> Iterator[Cluster | None]:
 
 def _try(stack: CrashStack, database: str, case: Case) -> Result:
     begun = time.monotonic()
-    before = len(stack.github.deliveries), len(stack.github.violations), len(stack.github.errors)
+    before = oracle.Seen.now(stack)
     subjects: list[Subject] = []
     result = Result(case.name, 0.0)
     try:
@@ -83,6 +88,8 @@ def _try(stack: CrashStack, database: str, case: Case) -> Result:
         result.violations.append(f"the fault did not happen: {error}")
     stack.disarm()
     _settle_and_judge(stack, subjects, result, before, ends_may_differ=case.own_error)
+    if case.name.startswith("broker") and result.slowest_answer >= ANSWER_SECONDS:
+        result.violations.append(f"a delivery was answered after {result.slowest_answer:.2f} s only")
     result.seconds = time.monotonic() - begun
     print(f"{database:<9} {'ok  ' if not result.violations else 'FAIL'} {case.name} ({result.seconds:.1f} s)", flush=True)
     for text in result.violations:
@@ -91,7 +98,7 @@ def _try(stack: CrashStack, database: str, case: Case) -> Result:
 
 
 def _settle_and_judge(
-    stack: CrashStack, subjects: list[Subject], result: Result, before: tuple[int, int, int], *, ends_may_differ: bool
+    stack: CrashStack, subjects: list[Subject], result: Result, before: oracle.Seen, *, ends_may_differ: bool
 ) -> None:
     try:
         wait_until(lambda: _settled(stack, subjects), "everything to end", SETTLE_SECONDS)
@@ -99,13 +106,13 @@ def _settle_and_judge(
         wait_until(lambda: _settled(stack, subjects), "everything to end", SETTLE_SECONDS)
     except TimeoutError:
         result.violations.append(f"not everything had ended after {SETTLE_SECONDS:g} s")
-    result.violations += oracle.violations(stack, subjects, ends_may_differ=ends_may_differ)
+    result.violations += oracle.violations(stack, subjects, before, ends_may_differ=ends_may_differ)
     result.violations += oracle.lost_deliveries(stack)
     try:
         wait_until(lambda: not oracle.leftovers(stack), "what runs left to be cleared", CLEAR_SECONDS)
     except TimeoutError:
         result.violations += [f"left on the machine: {left}" for left in oracle.leftovers(stack)]
-    accepted = [hook.duration for hook in stack.github.deliveries[before[0] :] if hook.status == 202]
+    accepted = [hook.duration for hook in stack.github.deliveries[before.deliveries :] if hook.status == 202]
     result.slowest_answer = max(accepted, default=0.0)
 
 
@@ -118,7 +125,7 @@ def _settled(stack: CrashStack, subjects: list[Subject]) -> bool:
 
 def _randomly(stack: CrashStack, database: str, seconds: float, seed: int) -> Result:
     begun = time.monotonic()
-    before = len(stack.github.deliveries), len(stack.github.violations), len(stack.github.errors)
+    before = oracle.Seen.now(stack)
     result = Result(f"random, seed {seed}, {seconds:g} s", 0.0)
     subjects = disturb_randomly(stack, random.Random(f"{seed}-{database}"), seconds)
     _settle_and_judge(stack, subjects, result, before, ends_may_differ=True)

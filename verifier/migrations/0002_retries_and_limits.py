@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('booty_site', '0002_repository'),
+        ('booty_site', '0001_initial'),
         ('verifier', '0001_initial'),
     ]
 

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PYTEST_VERSION := $(shell sed -n 's/^pytest==\([^ ;]*\).*/\1/p' requirements/dev.txt)
 
-.PHONY: demo serve test test-all test-postgres test-bugsink lint requirements clean
+.PHONY: demo serve test test-all test-postgres test-bugsink crash-test crash-test-short lint requirements clean
 
 $(READY): requirements/dev.txt
 	@echo "Making .venv and installing what requirements/dev.txt pins; this takes about a minute."
@@ -36,7 +36,13 @@ test-postgres: $(READY) ## the same tests on a throw-away PostgreSQL
 test-bugsink: $(READY) .venv-bugsink/ready ## events read back from a server that checks Sentry's schema
 	@$(BIN)/python -m pytest -q -m bugsink
 
-test-all: test test-postgres test-bugsink ## every lane
+crash-test: $(READY) ## break Booty at every point and in every way, on both databases; with SECONDS=n (and SEED=n) at random instead
+	@$(BIN)/python -m tests.crash $(if $(SECONDS),--random $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
+
+crash-test-short: $(READY) ## the part of it that CI runs, a few minutes
+	@$(BIN)/python -m tests.crash --short
+
+test-all: test test-postgres test-bugsink crash-test ## every lane
 
 lint: $(READY) ## style, types and the import contract
 	@$(BIN)/ruff check .

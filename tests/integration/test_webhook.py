@@ -344,3 +344,39 @@ def test_delivery_and_run_are_stored_together_or_not_at_all(
     assert deliver("issues", payload).status_code == 503
     assert not Job.objects.exists()
     assert not WebhookDelivery.objects.exists()
+
+
+def test_closing_a_pull_request_cancels_its_verification(world: GitHubWorld, deliver: Deliver) -> None:
+    payload = world.pull_payload()
+    deliver("pull_request", payload)
+    answer = deliver("pull_request", payload | {"action": "closed"})
+    run = VerificationRun.objects.get()
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"status": "accepted", "reason": "the run was cancelled", "run": str(run.pk)},
+    )
+    assert (run.state, run.summary) == (State.CANCELLED, "Cancelled by ada: the pull request was closed.")
+
+
+@pytest.mark.parametrize(
+    ("action", "why"), [("closed", "the issue was closed"), ("unlabeled", "the label agent:builder was removed")]
+)
+def test_an_issue_that_is_withdrawn_cancels_its_job(action: str, why: str, world: GitHubWorld, deliver: Deliver) -> None:
+    payload = world.label_payload()
+    deliver("issues", payload)
+    answer = deliver("issues", payload | {"action": action})
+    job = Job.objects.get()
+    assert (answer.status_code, job.state, job.summary) == (202, State.CANCELLED, f"Cancelled by ada: {why}.")
+
+
+def test_withdrawing_what_is_not_under_way_is_ignored(world: GitHubWorld, deliver: Deliver) -> None:
+    assert deliver("issues", world.label_payload() | {"action": "closed"}).json()["status"] == "ignored"
+    assert deliver("pull_request", world.pull_payload() | {"action": "closed"}).json()["status"] == "ignored"
+
+
+def test_removing_another_label_cancels_nothing(world: GitHubWorld, deliver: Deliver) -> None:
+    payload = world.label_payload()
+    deliver("issues", payload)
+    answer = deliver("issues", payload | {"action": "unlabeled", "label": payload["label"] | {"name": "bug"}})
+    assert answer.json()["status"] == "ignored"
+    assert Job.objects.get().state == State.QUEUED

@@ -71,7 +71,7 @@ def fill(repository: str) -> None:
             for run in admission.next_to_dispatch(kind.model, BATCH, repository=repository):
                 if not dispatch(run):
                     return
-    except DatabaseError as error:
+    except Exception as error:  # noqa: BLE001  (a run has just ended well; the reconciler looks after the next ones)
         logger.warning("%s: its next runs are not dispatched yet: %s", repository, type(error).__name__)
 
 

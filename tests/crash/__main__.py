@@ -38,6 +38,8 @@ def main() -> int:
     # A process for each database: the doubles of one must not wait for the other's.
     with multiprocessing.get_context("spawn").Pool(len(chosen)) as pool:
         tables = pool.starmap(try_database, [(database, vars(options)) for database in chosen])
+        pool.close()
+        pool.join()
     return report(dict(zip(chosen, tables, strict=True)))
 
 

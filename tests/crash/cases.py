@@ -171,9 +171,12 @@ def _sentry_away_then(point: str, action: str) -> Callable[[CrashStack], context
 
 
 def _for_a_while(
-    begin: Callable[[CrashStack], object], end: Callable[[CrashStack], object], *, late: bool = False
+    begin: Callable[[CrashStack], object], end: Callable[[CrashStack], object], *, late: bool = False, missing: str = ""
 ) -> Callable[[CrashStack], contextlib.AbstractContextManager[None]]:
-    """Let something fail for PASSING_SECONDS, from before the subjects are sent, or (`late`) while their runs are under way."""
+    """Let something fail for PASSING_SECONDS, from before the subjects are sent, or (`late`) while their runs are under way.
+
+    The web server answers all the while, and /readyz names the part that is `missing`.
+    """
 
     @contextmanager
     def disturb(stack: CrashStack) -> Iterator[None]:
@@ -184,10 +187,21 @@ def _for_a_while(
         else:
             begin(stack)
             yield
+        _wait_for_readiness(stack, missing)
         threading.Event().wait(PASSING_SECONDS)
         end(stack)
 
     return disturb
+
+
+def _wait_for_readiness(stack: CrashStack, missing: str) -> None:
+    wanted = {"": (200, []), "broker": (200, ["broker"]), "database": (503, ["database"])}[missing]
+
+    def says_so() -> bool:
+        status, content = stack.get("/readyz")
+        return (status, content.get("missing", [])) == wanted and stack.get("/healthz")[0] == 200
+
+    wait_until(says_so, f"/readyz to answer {wanted} and /healthz 200", REACH_SECONDS)
 
 
 def _running(stack: CrashStack) -> int:
@@ -267,6 +281,7 @@ def _postgres_stopped(stack: CrashStack) -> Iterator[None]:
     yield
     wait_until(lambda: _running(stack) > 0, "a run to be under way", REACH_SECONDS)
     stack.cluster.stop()
+    _wait_for_readiness(stack, "database")
     threading.Event().wait(PASSING_SECONDS)
     stack.cluster.start_again()
 
@@ -312,13 +327,21 @@ ALL = ("good_job", "idle_job", "locked_job", "good_pull", "red_pull", "locked_pu
 def surroundings(*, postgres: bool) -> Iterator[Case]:
     yield Case("nothing", ALL, _for_a_while(_nothing, _nothing), short=True)
     yield Case(
-        "broker killed and started again", ALL, _for_a_while(_kill_broker, lambda s: s.broker.start(), late=True), short=True
+        "broker killed and started again",
+        ALL,
+        _for_a_while(_kill_broker, lambda s: s.broker.start(), late=True, missing="broker"),
+        short=True,
     )
-    yield Case("broker down when deliveries come", ALL, _for_a_while(_kill_broker, lambda s: s.broker.start()))
+    yield Case("broker down when deliveries come", ALL, _for_a_while(_kill_broker, lambda s: s.broker.start(), missing="broker"))
     yield Case(
-        "broker hangs when deliveries come", ALL, _for_a_while(lambda s: s.proxy.hang(), lambda s: s.proxy.resume()), short=True
+        "broker hangs when deliveries come",
+        ALL,
+        _for_a_while(lambda s: s.proxy.hang(), lambda s: s.proxy.resume(), missing="broker"),
+        short=True,
     )
-    yield Case("broker hangs", ALL, _for_a_while(lambda s: s.proxy.hang(), lambda s: s.proxy.resume(), late=True))
+    yield Case(
+        "broker hangs", ALL, _for_a_while(lambda s: s.proxy.hang(), lambda s: s.proxy.resume(), late=True, missing="broker")
+    )
     yield Case("broker flushed", ALL, _for_a_while(_flush, _flush, late=True), short=True)
     yield Case("broker's reply to EXEC lost", ALL, _for_a_while(lambda s: s.proxy.drop_reply_to(b"EXEC", 2), _nothing))
     if postgres:

@@ -187,6 +187,11 @@ class CrashStack(Stack):
             for one in self.supervised:
                 one.look()
 
+    def everything_logged(self) -> str:
+        """Return the logs of all processes there were, in the order they were started."""
+        logs = sorted((self.folder / "logs").iterdir(), key=lambda path: path.stat().st_ctime)
+        return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in logs)
+
     def named(self, prefix: str) -> list[Program]:
         return [one.program for one in self.supervised if one.name.startswith(prefix)]
 

@@ -133,4 +133,8 @@ def _randomly(stack: CrashStack, database: str, seconds: float, seed: int) -> Re
     result.seconds = time.monotonic() - begun
     for text in result.violations:
         print(f"{database:<9} {text}", flush=True)
+    if result.violations:
+        logs = Path(tempfile.gettempdir()) / f"booty-crash-{database}-{seed}.log"
+        logs.write_text(stack.everything_logged(), encoding="utf-8")
+        print(f"{database:<9} what every process logged: {logs}", flush=True)
     return result

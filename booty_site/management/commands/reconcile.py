@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import signal
 import threading
 from collections.abc import Callable
@@ -28,19 +30,20 @@ class Command(BaseCommand):
         if options["once"]:
             self.stdout.write(f"{reconciler.look() + missed.look()} things put right.")
             return
-        stop = threading.Event()
+        asked, ask = os.pipe()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            # A pipe, not an Event: its lock could be held by the very code that the signal interrupts.
+            signal.signal(number, lambda *_: os.write(ask, b"."))
         # Apart from the rest: a GitHub that is slow to answer must not keep expired leases waiting.
-        asking = threading.Thread(target=_repeat, args=(missed.look, settings.BOOTY_MISSED_SECONDS, stop), daemon=True)
-        asking.start()
+        arguments = (missed.look, settings.BOOTY_MISSED_SECONDS, asked)
+        threading.Thread(target=_repeat, args=arguments, name="missed", daemon=True).start()
         self.stdout.write(f"Reconciler looks every {settings.BOOTY_RECONCILE_SECONDS:g} s.")
-        _repeat(reconciler.look, settings.BOOTY_RECONCILE_SECONDS, stop)
+        _repeat(reconciler.look, settings.BOOTY_RECONCILE_SECONDS, asked)
 
 
-def _repeat(look: Callable[[], int], seconds: float, stop: threading.Event) -> None:
-    """Call `look` again and again, `seconds` apart, whatever goes wrong in one call."""
-    while not stop.is_set():
+def _repeat(look: Callable[[], int], seconds: float, asked: int) -> None:
+    """Call `look` again and again, `seconds` apart, whatever goes wrong in one call, until `asked` can be read."""
+    while True:
         try:
             look()
         except DatabaseError as error:
@@ -50,4 +53,5 @@ def _repeat(look: Callable[[], int], seconds: float, stop: threading.Event) -> N
             observability.report(error)
         finally:
             connection.close_if_unusable_or_obsolete()
-        stop.wait(seconds)
+        if select.select([asked], [], [], seconds)[0]:
+            return

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.crash.service import CrashStack
-from tests.crash.subjects import Subject, answered_run, runs_of
+from tests.crash.subjects import TABLES, Subject, answered_run, runs_of
 from tests.doubles.github import Comment
 
 TERMINAL = ("succeeded", "failed", "errored", "cancelled", "superseded")
@@ -31,6 +31,19 @@ def settled(stack: CrashStack, subjects: list[Subject]) -> bool:
             rows and all(row["state"] in TERMINAL and not row["unsent"] for row in rows)
             for rows in (runs_of(ask, subject) for subject in subjects)
         )
+
+
+def progress(stack: CrashStack) -> int:
+    """Return a number that grows while runs end and notices are sent; -1 while the database is away."""
+    queries = (
+        *(f"SELECT count(*) AS n FROM {table} WHERE finished_at IS NOT NULL" for table, _, _ in TABLES.values()),
+        *(f"SELECT count(*) AS n FROM {notices} WHERE state = 'sent'" for _, _, notices in TABLES.values()),
+    )
+    try:
+        with stack.database() as ask:
+            return sum(int(ask(query)[0]["n"]) for query in queries)
+    except Exception:  # noqa: BLE001  (two kinds of database, each with errors of its own)
+        return -1
 
 
 @dataclass(frozen=True)

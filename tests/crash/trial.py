@@ -100,12 +100,10 @@ def _try(stack: CrashStack, database: str, case: Case) -> Result:
 def _settle_and_judge(
     stack: CrashStack, subjects: list[Subject], result: Result, before: oracle.Seen, *, ends_may_differ: bool
 ) -> None:
-    try:
-        wait_until(lambda: _settled(stack, subjects), "everything to end", SETTLE_SECONDS)
-        subjects += follow_ups(stack, subjects)
-        wait_until(lambda: _settled(stack, subjects), "everything to end", SETTLE_SECONDS)
-    except TimeoutError:
-        result.violations.append(f"not everything had ended after {SETTLE_SECONDS:g} s")
+    ended = _wait_until_settled(stack, subjects)
+    subjects += follow_ups(stack, subjects)
+    if not (ended and _wait_until_settled(stack, subjects)):
+        result.violations.append(f"not everything had ended, and nothing happened any more for {SETTLE_SECONDS:g} s")
     result.violations += oracle.violations(stack, subjects, before, ends_may_differ=ends_may_differ)
     result.violations += oracle.lost_deliveries(stack)
     try:
@@ -114,6 +112,20 @@ def _settle_and_judge(
         result.violations += [f"left on the machine: {left}" for left in oracle.leftovers(stack)]
     accepted = [hook.duration for hook in stack.github.deliveries[before.deliveries :] if hook.status == 202]
     result.slowest_answer = max(accepted, default=0.0)
+
+
+def _wait_until_settled(stack: CrashStack, subjects: list[Subject]) -> bool:
+    """Wait as long as anything goes on; False when it stopped before everything had ended."""
+    seen, deadline = -1, 0.0
+    while not _settled(stack, subjects):
+        happened = oracle.progress(stack)
+        if happened != seen:
+            seen, deadline = happened, time.monotonic() + SETTLE_SECONDS
+        elif time.monotonic() > deadline:
+            return False
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: _settled(stack, subjects), "everything to end", 1.0)
+    return True
 
 
 def _settled(stack: CrashStack, subjects: list[Subject]) -> bool:

@@ -70,7 +70,7 @@ def test_the_trigger_label_is_compared_as_github_does_without_regard_to_case() -
         ("label.name", "bug", "the label is not agent:builder"),
         ("issue.state", "closed", "closed"),
         ("issue.pull_request", {"url": "…"}, "on a pull request"),
-        ("action", "unlabeled", "issues.unlabeled is not one"),
+        ("action", "assigned", "issues.assigned is not one"),
     ],
 )
 def test_an_issue_event_that_asks_for_nothing_says_why(path: str, value: object, reason: str) -> None:

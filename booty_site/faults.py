@@ -14,6 +14,7 @@ from pathlib import Path
 
 FOLDER = os.environ.get("BOOTY_FAULTS_DIR", "")
 FIRED = ".fired"
+IMPORTED_BY = os.getpid()
 
 
 class FaultInjected(Exception):
@@ -40,8 +41,8 @@ def _break(action: str, point: str) -> None:
         raise FaultInjected(point)
     if action == "exit":
         os._exit(0)
-    # RQ names its job to the process that it forks for it; any other process has no worker above it.
-    forked = "RQ_JOB_ID" in os.environ and os.getpgrp() == os.getpid()
+    # Only a process that a worker forked has one above it.
+    forked = os.getpid() != IMPORTED_BY
     if action in ("kill_both", "kill_parent") and forked:
         os.kill(os.getppid(), signal.SIGKILL)
     if action == "kill_parent":

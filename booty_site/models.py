@@ -55,10 +55,21 @@ class WebhookDelivery(models.Model):
 EVERYTHING = "*"
 
 
+class RepositoryManager(models.Manager["Repository"]):
+    def lock(self, full_name: str) -> Repository:
+        """Return the row of a repository, made if need be, locked until the transaction ends.
+
+        SQLite has no row locks and needs none: its transactions here begin as the only writer.
+        """
+        name = full_name.lower()
+        self.get_or_create(name=name)
+        return self.select_for_update().get(name=name)
+
+
 class Repository(models.Model):
     """What an operator decides about one repository, or under the name `*` about all of them.
 
-    A row appears when the first run of a repository is claimed, and serialises the claims of its runs.
+    A row appears with the first run of a repository; its lock serialises what must not happen twice at once.
     """
 
     name = models.CharField(max_length=140, unique=True, help_text="owner/name in small letters; * stands for all repositories")
@@ -69,6 +80,8 @@ class Repository(models.Model):
         validators=(MinValueValidator(1),),
         help_text="how many of its runs may be under way at once; empty means BOOTY_MAX_RUNNING",
     )
+
+    objects = RepositoryManager()
 
     class Meta:
         verbose_name_plural = "repositories"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from booty_site.github.events import FOUND, PullRequestChanged, PullRequestClosed, RerunRequested
-from booty_site.models import WebhookDelivery
+from booty_site.models import Repository, WebhookDelivery
 from booty_site.runs import lifecycle
 from booty_site.runs.states import State
 from booty_site.webhooks import Accepted, Answer, Cancelled, Duplicate, Ignored
@@ -11,6 +11,8 @@ from verifier import services
 
 
 def pull_request_changed(asked: PullRequestChanged, delivery: WebhookDelivery) -> Answer:
+    # Two pushes in the same instant must see each other: only the newer one's run stays active.
+    Repository.objects.lock(asked.repository)
     earlier = services.newest_run(asked.repository, asked.head_sha, asked.number)
     if earlier is not None and asked.action == FOUND:
         return Duplicate(earlier, "there is a run for this head commit")

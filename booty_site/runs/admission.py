@@ -36,10 +36,9 @@ def claim(model: type[R], run_id: uuid.UUID, worker: str, *, token: uuid.UUID) -
     if run is None:
         return None
     name = run.repository.lower()
-    Repository.objects.get_or_create(name=name)
     with transaction.atomic():
-        # The lock makes two claims at once see each other; SQLite has one writer at a time anyway.
-        control = Repository.objects.select_for_update().get(name=name)
+        # So that two claims at once see each other.
+        control = Repository.objects.lock(name)
         if run.state == State.QUEUED and (control.paused or _everything_paused() or count(name, UNDER_WAY) >= limit_of(control)):
             lifecycle.undispatch(run)
             return None

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 # How soon a cancelled or superseded run is noticed by the process that works on it.
 LOOK_SECONDS = 0.5
 # What a process that lost its run may take to come to an end by itself.
-LEAVE_SECONDS = 1.0
+LEAVE_SECONDS = 3.0
 
 
 class Heartbeat:

@@ -31,8 +31,14 @@ NOTICES_SECONDS = 20.0
 
 
 class WorkerLost(BootyError):
+    """Every attempt of a run lost its worker; the row's setback says why the last one did, where that is known."""
+
     code = FailureCode.WORKER_LOST.value
     public = "The worker that ran this was lost, and so were the ones that tried again."
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"attempt {run.attempt} on {run.worker} was lost. {run.setback}".strip())
+        self.public = f"{type(self).public} {run.setback}".strip()
 
 
 class FailedBefore(BootyError):
@@ -84,7 +90,7 @@ def _close(run: Run) -> bool:
     if run.failure_code:
         return _fail(run, FailedBefore(run.failure_code))
     if run.failed_attempts >= settings.BOOTY_MAX_ATTEMPTS:
-        return _fail(run, WorkerLost(f"attempt {run.attempt} on {run.worker} was lost. {run.setback}".strip()))
+        return _fail(run, WorkerLost(run))
     if not lifecycle.requeue_lost(run):
         return False
     logger.warning("%s: its worker %s was lost, the run is queued again", run, run.worker)

@@ -30,7 +30,8 @@ def is_work_horse() -> bool:
 
 def end_with_everything(run: Run) -> None:
     """End the commands of a run that this process lost, and this process; elsewhere than in a work horse only the commands."""
-    kill_all_of(str(run.lease_token))
+    # First what nobody could find any more: a run that has ended does not name its holder.
+    clear_after(run)
     if is_work_horse():
         os.killpg(0, signal.SIGKILL)
 

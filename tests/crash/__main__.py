@@ -12,6 +12,7 @@ import argparse
 import multiprocessing
 import random
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 
 from tests.crash.trial import Result, try_database
@@ -36,10 +37,8 @@ def main() -> int:
         print(f"SEED={options.seed} SECONDS={options.random:g}", flush=True)
     chosen = DATABASES if options.database == "both" else (options.database,)
     # A process for each database: the doubles of one must not wait for the other's.
-    with multiprocessing.get_context("spawn").Pool(len(chosen)) as pool:
-        tables = pool.starmap(try_database, [(database, vars(options)) for database in chosen])
-        pool.close()
-        pool.join()
+    with ProcessPoolExecutor(len(chosen), mp_context=multiprocessing.get_context("spawn")) as pool:
+        tables = list(pool.map(try_database, chosen, [vars(options)] * len(chosen)))
     return report(dict(zip(chosen, tables, strict=True)))
 
 

@@ -28,7 +28,7 @@ def lost(job: Job) -> Job:
     """Return the Job as it is after its worker took it and died."""
     claimed = lifecycle.claim(Job, job.pk, "host:1")
     assert claimed is not None
-    lifecycle.expire(claimed)
+    lifecycle.expire(claimed, setback="Its process was killed by SIGKILL.")
     return claimed
 
 
@@ -96,7 +96,8 @@ def test_a_run_whose_workers_were_all_lost_errs_and_is_told(sentry: Sentry, worl
     assert (job.state, job.failure_code) == (State.ERRORED, "worker_lost")
     (event,) = sentry.wait_for_events(1)
     assert (event["event_id"], event["tags"]["job_id"]) == (job.sentry_event_id, str(job.pk))
-    assert any(job.sentry_event_id in comment.body for comment in world.double.comments(job.repository, job.issue_number))
+    outcome = next(c.body for c in world.double.comments(job.repository, job.issue_number) if job.sentry_event_id in c.body)
+    assert "Its process was killed by SIGKILL." in outcome
 
 
 def test_a_run_that_is_worked_on_is_left_alone() -> None:

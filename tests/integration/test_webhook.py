@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -16,7 +17,7 @@ from booty_site.models import WebhookDelivery
 from booty_site.runs import dispatch, lifecycle
 from booty_site.runs.states import State
 from jobs.models import Job
-from tests.factories import GitHubWorld
+from tests.factories import GitHubWorld, signed_post
 from verifier.models import VerificationRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -380,3 +381,24 @@ def test_removing_another_label_cancels_nothing(world: GitHubWorld, deliver: Del
     answer = deliver("issues", payload | {"action": "unlabeled", "label": payload["label"] | {"name": "bug"}})
     assert answer.json()["status"] == "ignored"
     assert Job.objects.get().state == State.QUEUED
+
+
+def test_two_pushes_in_the_same_instant_leave_one_active_run(world: GitHubWorld, settings: Settings) -> None:
+    payload = world.pull_payload()
+    payloads = [payload, world.push_again(payload["number"])]
+    barrier = threading.Barrier(len(payloads))
+
+    def post(body: dict[str, Any]) -> None:
+        try:
+            barrier.wait(10)
+            signed_post(Client(), settings.WEBHOOK_SECRET, "pull_request", body)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=post, args=(body,)) for body in payloads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    active = VerificationRun.objects.active()
+    assert [run.head_sha for run in active] == [payloads[1]["pull_request"]["head"]["sha"]]

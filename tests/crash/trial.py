@@ -141,8 +141,8 @@ def _randomly(stack: CrashStack, database: str, seconds: float, seed: int) -> Re
     result = Result(f"random, seed {seed}, {seconds:g} s", 0.0)
     subjects = disturb_randomly(stack, random.Random(f"{seed}-{database}"), seconds)
     _settle_and_judge(stack, subjects, result, before, ends_may_differ=True)
-    result.name += f", {len(subjects)} runs"
     result.seconds = time.monotonic() - begun
+    print(f"{database:<9} {len(subjects)} runs, {len(result.violations)} violations in {result.seconds:.0f} s", flush=True)
     for text in result.violations:
         print(f"{database:<9} {text}", flush=True)
     if result.violations:

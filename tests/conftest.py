@@ -21,7 +21,7 @@ from tests.doubles.github import AppIdentity, GitHubDouble
 from tests.doubles.sentry import Sentry
 from tests.factories import REPOSITORY, GitHubWorld
 from tests.keys import public_key_of
-from tests.repositories import make_calculator, policy
+from tests.repositories import QUICK_RUNNER, commit, make_calculator, policy
 
 QUICK_TESTS = "python3 run_tests.py"
 
@@ -87,29 +87,9 @@ def sentry(start_sentry: Callable[..., Sentry]) -> Sentry:
 @pytest.fixture(scope="session")
 def calculator_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with history whose tests need nothing but Python."""
-    from tests.repositories import commit
-
     folder = make_calculator(tmp_path_factory.mktemp("source") / "calculator", policy(test=QUICK_TESTS))
     commit(folder, {"run_tests.py": QUICK_RUNNER}, "Run the tests without pytest")
     return folder
-
-
-QUICK_RUNNER = '''\
-"""Runs the test functions and names the failing ones as pytest's summary does."""
-
-import sys
-import test_calculator
-
-failed = 0
-for name, function in list(vars(test_calculator).items()):
-    if name.startswith("test_"):
-        try:
-            function()
-        except AssertionError:
-            failed += 1
-            print(f"FAILED test_calculator.py::{name} - AssertionError")
-sys.exit(bool(failed))
-'''
 
 
 @pytest.fixture

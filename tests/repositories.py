@@ -41,6 +41,23 @@ def test_multiply():
     assert multiply(2, 3) == 6
 """
 
+QUICK_RUNNER = '''\
+"""Runs the test functions and names the failing ones as pytest's summary does."""
+
+import sys
+import test_calculator
+
+failed = 0
+for name, function in list(vars(test_calculator).items()):
+    if name.startswith("test_"):
+        try:
+            function()
+        except AssertionError:
+            failed += 1
+            print(f"FAILED test_calculator.py::{name} - AssertionError")
+sys.exit(bool(failed))
+'''
+
 
 def git(folder: Path, *words: str) -> str:
     """Run git in a folder and return what it printed; raises when it fails."""

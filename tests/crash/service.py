@@ -24,7 +24,7 @@ from tests.doubles.processes import Program, session_members, wait_until
 from tests.doubles.proxy import TcpProxy
 from tests.doubles.sentry_recorder import SentryRecorder
 from tests.keys import make_private_key, public_key_of
-from tests.repositories import commit, make_calculator, policy
+from tests.repositories import QUICK_RUNNER, commit, make_calculator, policy
 from tests.stack import APP_ID, Stack
 
 REPOSITORY = "acme/calculator"
@@ -34,22 +34,6 @@ WATCH_SECONDS = 0.1
 LEASE_SECONDS = 4.0
 GRACE_SECONDS = 2.0
 GITHUB_SECONDS = 2
-RUN_TESTS = '''\
-"""Runs the test functions and names the failing ones as pytest's summary does."""
-
-import sys
-import test_calculator
-
-failed = 0
-for name, function in list(vars(test_calculator).items()):
-    if name.startswith("test_"):
-        try:
-            function()
-        except AssertionError:
-            failed += 1
-            print(f"FAILED test_calculator.py::{name} - AssertionError")
-sys.exit(bool(failed))
-'''
 ENGINE = """
 prompt=$(cat)
 case "$prompt" in *slowly*) sleep 4 ;; esac
@@ -132,7 +116,7 @@ class CrashStack(Stack):
     def start(self) -> None:
         """Make the repositories, start every process and the supervisor."""
         source = make_calculator(self.folder / "source", policy(test="python3 run_tests.py"))
-        commit(source, {"run_tests.py": RUN_TESTS}, "Run the tests without pytest")
+        commit(source, {"run_tests.py": QUICK_RUNNER}, "Run the tests without pytest")
         self.github.add_user("ada")
         for name in (REPOSITORY, LOCKED):
             self.github.add_repository(name, source=source)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
@@ -32,10 +32,22 @@ def look() -> int:
     """Ask GitHub once for everything that was missed; returns how much was found. Never raises for GitHub's sake."""
     if not (settings.GITHUB_APP_ID or settings.GITHUB_TOKEN):
         return 0
+    return _ask_again() + _look_around()
+
+
+def _ask_again() -> int:
+    if not settings.GITHUB_APP_ID:
+        return 0
+    try:
+        return deliveries.ask_again(integration(), datetime.now(UTC) - LOOK_BACK)
+    except GitHubRefused as error:
+        logger.warning("GitHub can't be asked for failed deliveries: %s", redact(str(error)))
+        return 0
+
+
+def _look_around() -> int:
     found = 0
     try:
-        if settings.GITHUB_APP_ID:
-            found += deliveries.ask_again(integration(), datetime.now(UTC) - LOOK_BACK)
         for name in _repositories():
             github = connect(name)
             found += _look_into(github)
@@ -55,15 +67,26 @@ def _repositories() -> Iterator[str]:
 
 def _look_into(github: GitHub) -> int:
     try:
-        work: Iterator[Work] = chain(open_work.open_pulls(github), open_work.labelled_issues(github, settings.TRIGGER_LABEL))
-        return sum(_take_up(asked) for asked in work)
+        pulls = sum(_take_up(pull) for pull in open_work.open_pulls(github))
+        return pulls + sum(_take_up_issue(github, issue) for issue in open_work.labelled_issues(github, settings.TRIGGER_LABEL))
     except GitHubRefused as error:
         logger.warning("%s: can't be asked for missed work: %s", github.full_name, redact(str(error)))
         return 0
 
 
-def _take_up(asked: Work) -> bool:
-    """Begin the run that should be there; False when it is, so that nothing is left behind."""
+def _take_up_issue(github: GitHub, issue: events.IssueLabelled) -> bool:
+    """Begin the Job of an issue for whoever labelled it; GitHub is asked who that is only when there is no Job."""
+    if not _take_up(issue, only_try=True):
+        return False
+    by, at = open_work.labelled_by(github, issue.number, issue.label)
+    if not by:
+        logger.warning("%s #%d: labelled, but GitHub does not say by whom; left alone", issue.repository, issue.number)
+        return False
+    return _take_up(replace(issue, sender=by, labelled_at=at))
+
+
+def _take_up(asked: Work, *, only_try: bool = False) -> bool:
+    """Begin the run that should be there; False when it is, so that nothing is left behind. Nothing is either if `only_try`."""
     event = "issues" if isinstance(asked, events.IssueLabelled) else "pull_request"
     delivery = WebhookDelivery(
         source=Source.FOUND,
@@ -81,6 +104,9 @@ def _take_up(asked: Work) -> bool:
             if not isinstance(answer, webhooks.Accepted):
                 transaction.set_rollback(True)
                 return False
+            if only_try:
+                transaction.set_rollback(True)
+                return True
             delivery.run_id = answer.run.pk
             delivery.save(update_fields=("run_id",))
             dispatch.after_commit(answer.run)

@@ -45,10 +45,16 @@ class Job(Run):
         )
 
     def tells_of(self, labelled_at: datetime | None) -> bool:
-        """Tell whether a labelling is the one that this Job was found for: its webhook may still come, later."""
-        if self.trigger != FOUND_TRIGGER or self.labelled_at is None or labelled_at is None:
+        """Tell whether a labelling is older than this Job's, or the one that it was found for: its webhook came late."""
+        if self.labelled_at is None or labelled_at is None:
             return False
-        return labelled_at <= self.labelled_at + GITHUB_CLOCK
+        if self.trigger == FOUND_TRIGGER:
+            return labelled_at <= self.labelled_at + GITHUB_CLOCK
+        return labelled_at < self.labelled_at
+
+    def is_newer_than(self, moment: datetime | None) -> bool:
+        """Tell whether the label was put on after a moment of GitHub's clock."""
+        return moment is not None and self.labelled_at is not None and self.labelled_at > moment
 
     @staticmethod
     def subject_of(repository: str, issue_number: int) -> str:

@@ -14,6 +14,7 @@ from booty_site.github import pulls
 from booty_site.github.client import GitHub
 from booty_site.github.connect import connect
 from booty_site.redaction import redact
+from booty_site.runs import lifecycle, notices
 from booty_site.runs.kinds import Outcome
 from booty_site.runs.states import FailureCode, State
 from booty_site.runs.suite import SuiteResult, run_suite
@@ -119,6 +120,8 @@ def _publish(
     values = {"commit_sha": commit, "changes": changes, "pull_number": pull.number, "pull_url": pull.url}
     # At once, so that the row knows its pull request whatever happens to this process.
     Job.objects.filter(pk=job.pk).update(pull_number=pull.number, pull_url=pull.url)
+    if not lifecycle.still_held(job):
+        notices.owe_again(job)  # what was told of its end does not name the pull request yet
     if suite.code is not None:
         details = messages.red_details(suite, pull.number, draft=pull.draft)
         return Outcome(State.FAILED, suite.sentence, suite.code, {**values, "details": details})

@@ -6,6 +6,7 @@ import itertools
 import json
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -109,6 +110,7 @@ class GitHubWorld:
     def run_for_pull(self, branch: str = "feature", files: dict[str, str | None] | None = None, **values: Any) -> VerificationRun:
         """Return a queued run for a pull request that was just opened."""
         pull = self.pull_payload(branch, files)["pull_request"]
+        values.setdefault("head_seen_at", datetime.fromisoformat(pull["updated_at"]))
         return make_run(
             pull_number=pull["number"],
             head_sha=pull["head"]["sha"],

@@ -28,6 +28,8 @@ def pull_request_changed(asked: PullRequestChanged, delivery: WebhookDelivery) -
 
 def pull_request_closed(asked: PullRequestClosed, delivery: WebhookDelivery) -> Answer:
     run = services.active_run(asked.repository, asked.number)
+    if run is not None and run.head_seen_at > asked.at:
+        return Ignored("the pull request was changed again after that")
     if run is None or not lifecycle.cancel(run, by=f"{asked.sender}: the pull request was closed"):
         return Ignored("no run was under way for this pull request")
     return Cancelled(run)

@@ -23,6 +23,8 @@ class VerificationNotifier:
     def deliver(self, run: VerificationRun, notice_kind: str) -> Receipt:
         faults.reach(f"notice.before_post.{notice_kind}")
         if notice_kind == CHECK:
+            if run.check_run_id is None and self._newer_on_head(run):
+                return Receipt()  # a check made now would hide the newer run's
             report = messages.concluded(run.state, run.verdict, run.failure_code, run.summary, run.details, run.sentry_event_id)
             try:
                 return self._put_check(run, report)
@@ -37,6 +39,11 @@ class VerificationNotifier:
             connect(run.repository), run.head_sha, str(run.pk), run.page_url, report, known_id=run.check_run_id
         )
         return Receipt(posted.url, {"check_run_id": posted.id, "check_url": posted.url})
+
+    @staticmethod
+    def _newer_on_head(run: VerificationRun) -> bool:
+        newer = VerificationRun.objects.filter(repository=run.repository, head_sha=run.head_sha, created_at__gt=run.created_at)
+        return newer.filter(pull_number=run.pull_number).exists()
 
     def _put_comment(self, run: VerificationRun) -> Receipt:
         """Make, edit or turn to "fixed" the one comment; what an older run would say is not said any more."""

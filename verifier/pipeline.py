@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from booty_site import faults
+from booty_site.errors import GitHubRefused
 from booty_site.execution import policy as policies
 from booty_site.execution.git import CommitGone, Git, Remote
 from booty_site.github import pulls
@@ -50,6 +51,9 @@ def verify_pull_request(run: VerificationRun, bench: Workbench) -> Outcome:
     pull = pulls.state_of(github, run.pull_number)
     if not pull.is_open:
         return Outcome(State.CANCELLED, messages.pull_request_closed())
+    if pull.head_sha != run.head_sha and pull.updated_at < run.head_seen_at:
+        # The webhook knows more than the answer: ask again, rather than go by a head of the past.
+        raise GitHubRefused("GitHub's answer is older than its webhook", public="GitHub did not know its own pull request yet.")
     if pull.head_sha != run.head_sha:
         following = services.follow(run, pull)
         if following is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from functools import lru_cache
@@ -9,8 +10,10 @@ from functools import lru_cache
 from django.conf import settings
 from github import GithubIntegration
 
+from booty_site.errors import GitHubRefused
 from booty_site.github.client import Credentials, GitHub, app_integration, refusals
 
+logger = logging.getLogger(__name__)
 # Then the installation is asked for again: it has another id after the App was reinstalled.
 KEPT_SECONDS = 300
 
@@ -26,11 +29,20 @@ def integration() -> GithubIntegration:
 
 
 def installed_repositories() -> Iterator[str]:
-    """Yield the full names of the repositories where the App is installed. Raises GitHubRefused."""
-    with refusals("listing the App's repositories"):
-        for installation in integration().get_installations():
-            for repository in installation.get_repos():
-                yield repository.full_name
+    """Yield the full names of the repositories where the App is installed. Raises GitHubRefused.
+
+    An installation that refuses, as a suspended one does, does not keep the others from being read.
+    """
+    with refusals("listing the App's installations"):
+        installations = list(integration().get_installations())
+    for installation in installations:
+        try:
+            with refusals(f"listing the repositories of installation {installation.id}"):
+                names = [repository.full_name for repository in installation.get_repos()]
+        except GitHubRefused as error:
+            logger.warning("an installation is left out: %s", error)
+            continue
+        yield from names
 
 
 def _credentials() -> Credentials:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,7 +12,10 @@ from github import GithubIntegration
 from github.HookDelivery import HookDeliverySummary
 from github.PaginatedList import PaginatedList
 
+from booty_site.errors import GitHubRefused
 from booty_site.github.client import refusals
+
+logger = logging.getLogger(__name__)
 
 # GitHub's word for a delivery that nobody answered; a refusal (4xx) would be refused again.
 NO_ANSWER = 0
@@ -31,10 +35,18 @@ def ask_again(integration: GithubIntegration, since: datetime) -> int:
         attempts = defaultdict(list)
         for attempt in takewhile(lambda one: (one.delivered_at or since) >= since, _newest(integration)):
             attempts[attempt.guid].append(attempt)
-        asked = [tries[0] for tries in attempts.values() if _is_owed(tries)]
-        for attempt in asked:
+    return sum(_asked(integration, tries[0]) for tries in attempts.values() if _is_owed(tries))
+
+
+def _asked(integration: GithubIntegration, attempt: HookDeliverySummary) -> bool:
+    """Ask for one delivery; a refusal of this one does not keep the others from being asked for."""
+    try:
+        with refusals("asking for a webhook delivery again"):
             integration.requester.requestJsonAndCheck("POST", f"/app/hook/deliveries/{attempt.id}/attempts")
-    return len(asked)
+    except GitHubRefused as error:
+        logger.warning("delivery %s can't be had again: %s", attempt.guid, error)
+        return False
+    return True
 
 
 def _newest(integration: GithubIntegration) -> Iterator[HookDeliverySummary]:

@@ -60,6 +60,7 @@ class IssueWithdrawn:
     sender: str
     number: int
     how: str
+    at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class PullRequestClosed:
     repository: str
     sender: str
     number: int
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ def _asked(event: str, action: str, payload: bytes, trigger_label: str) -> Asked
         return _issue_withdrawn(_decode(payload, _IssuesEvent), action, trigger_label)
     if event == "pull_request" and action == "closed":
         closed = _decode(payload, _PullRequestEvent)
-        return PullRequestClosed(_repository(closed.repository), closed.sender.login, _number(closed.pull_request.number))
+        pull = closed.pull_request
+        return PullRequestClosed(_repository(closed.repository), closed.sender.login, _number(pull.number), pull.updated_at)
     if event == "pull_request" and action in PULL_ACTIONS:
         return _pull_changed(_decode(payload, _PullRequestEvent), action)
     if event == "check_run" and action == "rerequested":
@@ -246,7 +249,9 @@ def _issue_withdrawn(event: _IssuesEvent, action: str, trigger_label: str) -> As
     if event.issue.pull_request is not None:
         return Nothing("the label is on a pull request, not on an issue")
     how = "the issue was closed" if action == "closed" else f"the label {trigger_label} was removed"
-    return IssueWithdrawn(_repository(event.repository), event.sender.login, _number(event.issue.number), how)
+    return IssueWithdrawn(
+        _repository(event.repository), event.sender.login, _number(event.issue.number), how, event.issue.updated_at
+    )
 
 
 def _pull_changed(event: _PullRequestEvent, action: str) -> Asked:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-from github.Issue import Issue
-
 from booty_site.github.client import GitHub, refusals
 from booty_site.github.events import FOUND, IssueLabelled, PullRequestChanged
 
@@ -36,29 +34,28 @@ def open_pulls(github: GitHub) -> Iterator[PullRequestChanged]:
 
 
 def labelled_issues(github: GitHub, label: str) -> Iterator[IssueLabelled]:
-    """Yield a repository's open issues with a label, asked for by whoever put it on last. Raises GitHubRefused."""
+    """Yield a repository's open issues with a label; who put it on is another question. Raises GitHubRefused."""
     with refusals("listing labelled issues"):
         issues = github.repository.get_issues(state="open", labels=[label], sort="updated", direction="desc")
         for issue in islice(issues, NEWEST):
             if issue.pull_request is None:
-                by, at = _labelled(issue, label)
                 yield IssueLabelled(
                     repository=github.full_name,
-                    sender=by,
+                    sender="",
                     number=issue.number,
                     title=issue.title,
                     body=issue.body or "",
                     label=label,
                     default_branch=github.repository.default_branch,
-                    labelled_at=at,
                     found=True,
                 )
 
 
-def _labelled(issue: Issue, label: str) -> tuple[str, datetime | None]:
-    """Return who put a label on an issue last, and when."""
+def labelled_by(github: GitHub, number: int, label: str) -> tuple[str, datetime | None]:
+    """Return who put a label on an issue last, and when; an empty text when GitHub does not say. Raises GitHubRefused."""
     by, at = "", None
-    for event in issue.get_events():
-        if event.event == "labeled" and event.label and event.label.name.casefold() == label.casefold():
-            by, at = event.actor.login if event.actor else "", event.created_at
+    with refusals(f"asking who labelled #{number}"):
+        for event in github.repository.get_issue(number).get_events():
+            if event.event == "labeled" and event.label and event.label.name.casefold() == label.casefold():
+                by, at = event.actor.login if event.actor else "", event.created_at
     return by, at

@@ -251,7 +251,7 @@ class RunAdmin(ModelAdmin):
                 request, f"{run} was cancelled. What was running for it is stopped within seconds.", messages.SUCCESS
             )
         else:
-            self.message_user(request, f"{run} had ended already.", messages.WARNING)
+            self.message_user(request, f"{run} had ended already, or is about to.", messages.WARNING)
 
 
 def timeline(run: Any, commands: list[Any]) -> list[Moment]:

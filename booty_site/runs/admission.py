@@ -1,14 +1,13 @@
 """Which runs may start now: pauses, each repository's limit, and fairness between repositories.
 
-A repository has at most its limit of runs under way or waiting in the broker, so none can fill the queues.
-Dispatch goes by that; the claim, made under a lock on the repository's row, makes sure of it.
+A repository has at most its limit of runs under way, of all kinds, and of each kind no more places in the broker than that
+leaves, so none can fill a queue. Dispatch goes by that; the claim, made under a lock on the repository's row, makes
+sure of it. Places count by kind, since a kind without a worker must not hold up the other.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Iterable
 from typing import TypeVar, cast
 
 from django.conf import settings
@@ -51,7 +50,7 @@ def has_room(run: Run) -> bool:
     if Repository.objects.filter(name__in=(name, EVERYTHING), paused=True).exists():
         return False
     control = Repository.objects.filter(name=name).first()
-    return count(name, UNDER_WAY | IN_THE_BROKER) < limit_of(control)
+    return _room(type(run), name, control) > 0
 
 
 def next_to_dispatch(model: type[R], limit: int, *, repository: str = "") -> list[R]:
@@ -60,24 +59,22 @@ def next_to_dispatch(model: type[R], limit: int, *, repository: str = "") -> lis
         return []
     controls = {control.name: control for control in Repository.objects.all()}
     paused = [name for name, control in controls.items() if control.paused]
+    # Only repositories with room, and ranked before it is cut: one with a thousand waiting runs must not hide the others.
     rank = Window(RowNumber(), partition_by=Lower("repository"), order_by=(F("created_at"), F("id")))
     waiting = model.objects.waiting_for_dispatch().annotate(name=Lower("repository")).exclude(name__in=paused)
     if repository:
         waiting = waiting.filter(name=repository.lower())
-    # Ranked before it is cut: a repository with a thousand waiting runs must not hide the others.
-    most = max([settings.BOOTY_MAX_RUNNING, *(limit_of(control) for control in controls.values())])
-    found = list(waiting.annotate(rank=rank).filter(rank__lte=most).order_by("created_at")[:limit])
-    room = _rooms({run.repository.lower() for run in found}, controls)
-    chosen = []
-    for run in found:
-        if room[run.repository.lower()] > 0:
-            room[run.repository.lower()] -= 1
-            chosen.append(run)
-    return cast(list[R], chosen)
+    names = waiting.order_by().values_list("name", flat=True).distinct()
+    rooms = {name: room for name in names if (room := _room(model, name, controls.get(name))) > 0}
+    ranked = waiting.filter(name__in=rooms).annotate(rank=rank).filter(rank__lte=max(rooms.values(), default=0))
+    chosen = [run for run in ranked.order_by("created_at") if run.rank <= rooms[run.repository.lower()]]
+    return cast(list[R], chosen[:limit])
 
 
-def _rooms(names: Iterable[str], controls: dict[str, Repository]) -> Counter[str]:
-    return Counter({name: limit_of(controls.get(name)) - count(name, UNDER_WAY | IN_THE_BROKER) for name in names})
+def _room(model: type[Run], name: str, control: Repository | None) -> int:
+    """Return how many more runs of a kind a repository may have in the broker."""
+    waiting = model._default_manager.filter(IN_THE_BROKER, repository__iexact=name).count()
+    return limit_of(control) - count(name, UNDER_WAY) - waiting
 
 
 def _everything_paused() -> bool:
@@ -106,6 +103,6 @@ def why_waiting(run: Run) -> str:
         return "an operator: all repositories are paused."
     if control is not None and control.paused:
         return "an operator: this repository is paused."
-    if run.dispatched_at is None and count(run.repository, UNDER_WAY | IN_THE_BROKER) >= limit_of(control):
+    if run.dispatched_at is None and _room(type(run), run.repository, control) <= 0:
         return f"its turn: {limit_of(control)} runs of this repository may be under way at once."
     return "a worker."

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from django.conf import settings
+
 from booty_site.runs.models import Run
 from booty_site.runs.states import FailureCode, State
 from booty_site.runs.workbench import Workbench
@@ -66,4 +68,6 @@ def named(name: str) -> RunKind:
 
 
 def all_kinds() -> tuple[RunKind, ...]:
-    return tuple(_registry.values())
+    """Return every kind, in the order of the queues: a verdict is waited for by a person."""
+    queues = list(settings.RQ_QUEUES)
+    return tuple(sorted(_registry.values(), key=lambda kind: queues.index(kind.model.queue)))

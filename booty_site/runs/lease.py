@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from booty_site.runs import lifecycle
 from booty_site.runs.models import Run
@@ -58,7 +58,7 @@ class Heartbeat:
                 due = asked - self._renewed >= settings.BOOTY_HEARTBEAT_SECONDS
                 try:
                     held = lifecycle.renew(self._run) if due else lifecycle.still_held(self._run)
-                except DatabaseError as error:
+                except (DatabaseError, InterfaceError) as error:
                     logger.warning("%s: the lease could not be looked at: %s", self._run, type(error).__name__)
                     connection.close()
                     held = self.holds()

@@ -151,15 +151,18 @@ def ended_by(run: Run, state: State) -> bool:
 
 
 def cancel(run: Run, *, by: str) -> bool:
-    """End an active run because a person asked for it; its holder notices within two seconds and stops."""
+    """End an active run because a person asked for it; its holder notices within two seconds and stops.
+
+    A run whose failure is noted has its end already: it may have been reported.
+    """
     with transaction.atomic():
-        return _end(_row(run), run, _ending(State.CANCELLED, "", f"Cancelled by {by}.", {}), {})
+        return _end(_row(run).filter(failure_code=""), run, _ending(State.CANCELLED, "", f"Cancelled by {by}.", {}), {})
 
 
 def supersede(runs: Iterable[Run], *, reason: str) -> int:
     """End active runs that newer work has made pointless; returns how many were ended here."""
     with transaction.atomic():
-        return sum(_end(_row(run), run, _ending(State.SUPERSEDED, "", reason, {}), {}) for run in runs)
+        return sum(_end(_row(run).filter(failure_code=""), run, _ending(State.SUPERSEDED, "", reason, {}), {}) for run in runs)
 
 
 def _ending(state: State, code: str, summary: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -102,8 +102,9 @@ def _announce(kind: kinds.RunKind, run: Run) -> None:
     except (BaseTimeoutException, RunStopped):
         raise
     except Exception as error:  # noqa: BLE001  (a courtesy that fails must not fail the run)
+        # It may have been said all the same: then only the answer was lost.
         logger.warning("%s: its start could not be announced: %s", run, redact(repr(error)))
-        return
+        receipt = kinds.Receipt()
     if receipt.values:
         insist(lambda: type(run)._default_manager.filter(pk=run.pk).update(**receipt.values))
         for name, value in receipt.values.items():

@@ -8,12 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from uuid import UUID
 
+import redis
 from django.conf import settings
 from django.db import DatabaseError, connections
 from rq import Queue
@@ -99,6 +100,11 @@ class Worker(RQWorker):
         timer.daemon = True
         timer.start()
 
+    def set_shutdown_requested_date(self) -> None:
+        """Note in the broker that this worker was asked to stop; one that is away must not make it quit on the spot."""
+        with suppress(redis.RedisError):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]  # RQ has no types there
+
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """Have the run under way handed back at once, then end; RQ's own way would leave it as it is."""
         asked = self._shutdown_requested_date
@@ -107,12 +113,12 @@ class Worker(RQWorker):
         if self.horse_pid:
             self._end_horse()
             self.wait_for_horse()
-            _after_death(self.horse_pid, "The worker was stopped.")
+            _after_death(self.horse_pid, "The worker was stopped.", asked_to_stop=True)
         raise SystemExit
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # as above
-        _after_death(retpid, self._cause(ret_val, rusage), job)
+        _after_death(retpid, self._cause(ret_val, rusage), job, asked_to_stop=self._stop_requested)
 
     def _end_horse(self) -> None:
         """Ask the horse to hand its run back, and kill it if it does not in time."""
@@ -151,14 +157,18 @@ def _apart_from_the_work(what: str, job: Job) -> Iterator[None]:
         logger.warning("the broker was not told of %s %s: %s", what, job.id, type(error).__name__)
 
 
-def _after_death(pid: int, cause: str, job: Job | None = None) -> None:
-    """Kill what a dead horse had started, and let its run be taken by another. Keeps no database connection."""
+def _after_death(pid: int, cause: str, job: Job | None = None, *, asked_to_stop: bool = False) -> None:
+    """Kill what a dead horse had started, and let its run be taken by another. Keeps no database connection.
+
+    With `asked_to_stop` the worker had to end the horse itself, so the attempt does not count as failed.
+    """
     connections.close_all()
     try:
         for kind in kinds.all_kinds():
             for run in kind.model.objects.filter(state=State.RUNNING, worker=worker_of(pid)):
                 clear_after(run)
-                lifecycle.expire(run, setback=cause)
+                if not (asked_to_stop and lifecycle.hand_back(run)):
+                    lifecycle.expire(run, setback=cause)
             if job is not None and job.func_name == kind.model.task:
                 _after_death_for(kind, UUID(job.args[0]), job.id)
     except DatabaseError as error:

@@ -210,3 +210,36 @@ def test_the_limit_of_a_repository_can_be_changed(staff_client: Client) -> None:
     staff_client.post(f"/admin/booty_site/repository/{repository.pk}/change/", {"max_running": "7"})
     repository.refresh_from_db()
     assert (repository.name, repository.max_running) == (REPOSITORY, 7)
+
+
+def test_the_list_of_repositories_shows_what_is_paused_under_way_and_queued(staff_client: Client) -> None:
+    claim(make_job())
+    make_job()
+    pause(REPOSITORY)
+    pause(EVERYTHING, paused=False)
+    page = staff_client.get("/admin/booty_site/repository/").content.decode()
+    for text in (REPOSITORY, "all repositories", "paused", 'field-under_way">1<', 'field-queued">1<'):
+        assert text in page
+
+
+def test_jobs_that_no_worker_takes_do_not_hold_up_verifications(broker: redis.Redis, settings: Settings) -> None:
+    settings.BOOTY_MAX_RUNNING = 2
+    for _ in range(3):
+        make_job()
+    run = make_run()
+    reconciler.look()
+    run.refresh_from_db()
+    assert run.dispatched_at is not None
+    assert dispatch._queue("jobs").count == 2
+
+
+def test_a_repository_with_a_high_limit_lets_no_full_one_hide_the_others(broker: redis.Redis, settings: Settings) -> None:
+    settings.BOOTY_MAX_RUNNING = 1
+    Repository.objects.create(name="acme/large", max_running=200)
+    assert claim(make_job()) is not None
+    for _ in range(reconciler.BATCH + 1):
+        make_job()
+    other = make_job(repository="acme/other")
+    reconciler.look()
+    other.refresh_from_db()
+    assert other.dispatched_at is not None

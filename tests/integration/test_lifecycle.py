@@ -167,3 +167,12 @@ def test_the_sentry_event_of_a_run_always_has_the_same_id() -> None:
     assert job.derived_event_id == Job.objects.get(pk=job.pk).derived_event_id
     assert len(job.derived_event_id) == 32
     assert job.derived_event_id != make_job().derived_event_id
+
+
+def test_a_run_whose_failure_is_noted_can_not_be_cancelled_any_more() -> None:
+    job = claimed()
+    lifecycle.note_failure(job, "crashed")
+    assert not lifecycle.cancel(job, by="operator")
+    assert lifecycle.supersede([job], reason="A newer commit took its place.") == 0
+    job.refresh_from_db()
+    assert (job.state, job.failure_code) == (State.RUNNING, "crashed")

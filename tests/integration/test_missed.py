@@ -186,3 +186,18 @@ def test_a_delivery_is_asked_for_again_three_times_at_most(world: GitHubWorld, r
         assert world.double.wait_for_deliveries()
     assert asked == [1, 1, 1, 0, 0]
     assert receiver.came == 4
+
+
+def test_one_delivery_that_can_not_be_had_again_does_not_keep_the_others(world: GitHubWorld, receiver: Receiver) -> None:
+    for _ in range(2):
+        failed_delivery(world, receiver, 503)
+    world.double.fail("POST", r"/attempts$", status=422, times=1)
+    assert missed.look() == 1
+
+
+def test_who_labelled_an_issue_is_asked_only_when_it_has_no_job(world: GitHubWorld) -> None:
+    asked: list[str] = []
+    world.double.on_request("GET", r"/issues/\d+/events", lambda request: asked.append(request.path))
+    world.label_payload()
+    assert [missed.look(), missed.look()] == [1, 0]
+    assert len(asked) == 1

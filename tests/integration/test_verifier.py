@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 
 from booty_site.errors import WorkspaceUnavailable
@@ -16,7 +18,8 @@ from tests.doubles.github import CheckRun, GitHubDouble
 from tests.factories import REPOSITORY, GitHubWorld, make_run
 from tests.repositories import CALCULATOR, policy
 from verifier import services
-from verifier.models import VerificationRun
+from verifier.models import CHECK, VerificationRun
+from verifier.notifier import VerificationNotifier
 from verifier.tasks import process_verifier_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -343,3 +346,22 @@ def test_secrets_in_the_output_of_tests_reach_neither_check_nor_comment_nor_row(
     assert "[redacted]" in told
     for secret in (settings.WEBHOOK_SECRET, token, str(settings.BASE_DIR)):
         assert secret not in told
+
+
+def test_an_answer_of_github_that_is_older_than_its_webhook_is_asked_for_again(world: GitHubWorld) -> None:
+    run = world.run_for_pull(head_seen_at=timezone.now() + timedelta(minutes=1))
+    VerificationRun.objects.filter(pk=run.pk).update(head_sha="a" * 40)
+    process_verifier_job(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, VerificationRun.objects.count()) == (State.WAITING, 1)
+
+
+def test_an_old_check_that_is_told_late_does_not_hide_the_newer_runs(world: GitHubWorld) -> None:
+    old = world.run_for_pull()
+    VerificationRun.objects.filter(pk=old.pk).update(
+        state=State.ERRORED, failure_code="crashed", finished_at=timezone.now(), created_at=timezone.now() - timedelta(hours=1)
+    )
+    old.refresh_from_db()
+    services.retry(old, trigger="admin", by="operator")
+    VerificationNotifier().deliver(old, CHECK)
+    assert world.double.check_runs(old.repository, old.head_sha) == []

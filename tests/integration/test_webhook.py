@@ -402,3 +402,27 @@ def test_two_pushes_in_the_same_instant_leave_one_active_run(world: GitHubWorld,
         thread.join()
     # Which of the two it is can't be told from one second; the worker asks GitHub for the head and follows it.
     assert VerificationRun.objects.active().count() == 1
+
+
+def at(payload: dict[str, Any], subject: str, moment: str, action: str) -> dict[str, Any]:
+    """Return a payload of another action and another time of the subject's last change."""
+    return payload | {"action": action, subject: payload[subject] | {"updated_at": moment}}
+
+
+def test_a_withdrawal_that_comes_late_leaves_the_work_that_was_asked_for_later(world: GitHubWorld, deliver: Deliver) -> None:
+    issue, pull = world.label_payload(), world.pull_payload()
+    deliver("issues", issue)
+    deliver("pull_request", pull)
+    late = "2020-01-01T00:00:00Z"
+    assert deliver("issues", at(issue, "issue", late, "unlabeled")).json()["status"] == "ignored"
+    assert deliver("pull_request", at(pull, "pull_request", late, "closed")).json()["status"] == "ignored"
+    assert (Job.objects.get().state, VerificationRun.objects.get().state) == (State.QUEUED, State.QUEUED)
+
+
+def test_a_labelling_that_comes_late_starts_nothing_after_a_later_one(world: GitHubWorld, deliver: Deliver) -> None:
+    issue = world.label_payload()
+    deliver("issues", issue)
+    lifecycle.cancel(Job.objects.get(), by="operator")
+    answer = deliver("issues", at(issue, "issue", "2020-01-01T00:00:00Z", "labeled"))
+    assert answer.json()["status"] == "duplicate"
+    assert Job.objects.count() == 1

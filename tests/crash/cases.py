@@ -18,7 +18,7 @@ from tests.crash.service import GRACE_SECONDS, LEASE_SECONDS, CrashStack
 from tests.doubles.processes import wait_until
 
 PASSING_SECONDS = 3.0
-REACH_SECONDS = 40.0
+REACH_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

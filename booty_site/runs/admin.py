@@ -85,7 +85,7 @@ class RunAdmin(ModelAdmin):
 
     def facts(self, run: Any) -> list[tuple[str, str | SafeString]]:
         """Return what is particular to this kind of run, as names and values."""
-        raise NotImplementedError  # as above
+        raise NotImplementedError  # each app's admin knows its own; abstract methods are ruled out as above
 
     # the list
 

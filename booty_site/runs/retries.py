@@ -34,11 +34,6 @@ TABLE: tuple[Rule, ...] = (
 )
 
 
-def passes(error: BaseException) -> bool:
-    """Tell whether the cause of an error may pass by itself."""
-    return _rule(error) is not None
-
-
 def pause_before_retry(run: Run, error: BaseException) -> float | None:
     """Return the seconds to wait before the next attempt; None when there is to be none."""
     rule = _rule(error)

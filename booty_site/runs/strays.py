@@ -24,7 +24,7 @@ def worker_of(pid: int) -> str:
 
 
 def is_work_horse() -> bool:
-    """Tell whether this process was forked for one run: RQ says so, and gives it a group of its own."""
+    """Tell whether this process, which works on a run, was forked for it by RQ, which gives it a group of its own."""
     return "RQ_JOB_ID" in os.environ and os.getpgrp() == os.getpid()
 
 

@@ -53,10 +53,6 @@ class RepositoryAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("name",) if obj is not None else ()
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        # The name of a row that is there is shown, not asked for, so there is nothing to clean.
-        return super().get_form(request, obj, change, **(kwargs | ({"form": forms.ModelForm} if change else {})))
-
     @admin.display(description="repository", ordering="name")
     def title(self, repository: Repository) -> str:
         return str(repository)

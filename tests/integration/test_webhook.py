@@ -347,42 +347,6 @@ def test_delivery_and_run_are_stored_together_or_not_at_all(
     assert not WebhookDelivery.objects.exists()
 
 
-def test_closing_a_pull_request_cancels_its_verification(world: GitHubWorld, deliver: Deliver) -> None:
-    payload = world.pull_payload()
-    deliver("pull_request", payload)
-    answer = deliver("pull_request", payload | {"action": "closed"})
-    run = VerificationRun.objects.get()
-    assert (answer.status_code, answer.json()) == (
-        202,
-        {"status": "accepted", "reason": "the run was cancelled", "run": str(run.pk)},
-    )
-    assert (run.state, run.summary) == (State.CANCELLED, "Cancelled by ada: the pull request was closed.")
-
-
-@pytest.mark.parametrize(
-    ("action", "why"), [("closed", "the issue was closed"), ("unlabeled", "the label agent:builder was removed")]
-)
-def test_an_issue_that_is_withdrawn_cancels_its_job(action: str, why: str, world: GitHubWorld, deliver: Deliver) -> None:
-    payload = world.label_payload()
-    deliver("issues", payload)
-    answer = deliver("issues", payload | {"action": action})
-    job = Job.objects.get()
-    assert (answer.status_code, job.state, job.summary) == (202, State.CANCELLED, f"Cancelled by ada: {why}.")
-
-
-def test_withdrawing_what_is_not_under_way_is_ignored(world: GitHubWorld, deliver: Deliver) -> None:
-    assert deliver("issues", world.label_payload() | {"action": "closed"}).json()["status"] == "ignored"
-    assert deliver("pull_request", world.pull_payload() | {"action": "closed"}).json()["status"] == "ignored"
-
-
-def test_removing_another_label_cancels_nothing(world: GitHubWorld, deliver: Deliver) -> None:
-    payload = world.label_payload()
-    deliver("issues", payload)
-    answer = deliver("issues", payload | {"action": "unlabeled", "label": payload["label"] | {"name": "bug"}})
-    assert answer.json()["status"] == "ignored"
-    assert Job.objects.get().state == State.QUEUED
-
-
 def test_two_pushes_in_the_same_instant_leave_one_active_run(world: GitHubWorld, settings: Settings) -> None:
     payload = world.pull_payload()
     payloads = [payload, world.push_again(payload["number"])]
@@ -402,27 +366,3 @@ def test_two_pushes_in_the_same_instant_leave_one_active_run(world: GitHubWorld,
         thread.join()
     # Which of the two it is can't be told from one second; the worker asks GitHub for the head and follows it.
     assert VerificationRun.objects.active().count() == 1
-
-
-def at(payload: dict[str, Any], subject: str, moment: str, action: str) -> dict[str, Any]:
-    """Return a payload of another action and another time of the subject's last change."""
-    return payload | {"action": action, subject: payload[subject] | {"updated_at": moment}}
-
-
-def test_a_withdrawal_that_comes_late_leaves_the_work_that_was_asked_for_later(world: GitHubWorld, deliver: Deliver) -> None:
-    issue, pull = world.label_payload(), world.pull_payload()
-    deliver("issues", issue)
-    deliver("pull_request", pull)
-    late = "2020-01-01T00:00:00Z"
-    assert deliver("issues", at(issue, "issue", late, "unlabeled")).json()["status"] == "ignored"
-    assert deliver("pull_request", at(pull, "pull_request", late, "closed")).json()["status"] == "ignored"
-    assert (Job.objects.get().state, VerificationRun.objects.get().state) == (State.QUEUED, State.QUEUED)
-
-
-def test_a_labelling_that_comes_late_starts_nothing_after_a_later_one(world: GitHubWorld, deliver: Deliver) -> None:
-    issue = world.label_payload()
-    deliver("issues", issue)
-    lifecycle.cancel(Job.objects.get(), by="operator")
-    answer = deliver("issues", at(issue, "issue", "2020-01-01T00:00:00Z", "labeled"))
-    assert answer.json()["status"] == "duplicate"
-    assert Job.objects.count() == 1

@@ -98,6 +98,14 @@ def label_not_allowed(login: str) -> str:
     return f"{login} may not write to this repository, so the label started nothing. Ask someone who may to add it."
 
 
+def issue_closed() -> str:
+    return "The issue was closed before the work began, so nothing was changed."
+
+
+def label_removed(label: str) -> str:
+    return f"The label {label} was removed before the work began, so nothing was changed."
+
+
 def branch_has_other_commits(branch: str) -> str:
     return f"The branch {branch} holds commits that Booty did not write, and Booty does not overwrite them. Rename or delete it."
 

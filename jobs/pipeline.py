@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from booty_site import faults
-from booty_site.errors import WorkspaceUnavailable
+from booty_site.errors import GitHubRefused, WorkspaceUnavailable
 from booty_site.execution import policy as policies
 from booty_site.execution.git import Author, CommitGone, Git, PushRefused, Remote
-from booty_site.github import pulls
+from booty_site.github import open_work, pulls
 from booty_site.github.client import GitHub
 from booty_site.github.connect import connect
 from booty_site.redaction import redact
@@ -50,6 +50,9 @@ def build(job: Job, bench: Workbench) -> Outcome:
     git = Git(bench.folders.git, lambda name, argv, cwd, env, stdin: bench.command(name, argv, cwd=cwd, env=env, stdin=stdin))
     try:
         _require_permission(job, github)
+        withdrawn = _withdrawn(job, github)
+        if withdrawn:
+            return Outcome(State.CANCELLED, withdrawn)
         ground = _ground(job, github, git)
         git.check_out(ground.base_sha, bench.folders.workspace)
         faults.reach("run.middle")
@@ -65,6 +68,19 @@ def build(job: Job, bench: Workbench) -> Outcome:
 def _require_permission(job: Job, github: GitHub) -> None:
     if job.trigger in GATED_TRIGGERS and not github.may_write(job.requested_by):
         raise Refusal(FailureCode.REFUSED, messages.label_not_allowed(job.requested_by))
+
+
+def _withdrawn(job: Job, github: GitHub) -> str:
+    """Return how the issue was withdrawn since its label was put on; its webhook may come late, or never."""
+    if job.trigger not in GATED_TRIGGERS:
+        return ""
+    issue = open_work.issue_state(github, job.issue_number)
+    if job.labelled_at is not None and issue.updated_at < job.labelled_at:
+        # The webhook knows more than the answer: ask again, rather than go by the past.
+        raise GitHubRefused("GitHub's answer is older than its webhook", public="GitHub did not know its own issue yet.")
+    if not issue.is_open:
+        return messages.issue_closed()
+    return "" if issue.has_label(settings.TRIGGER_LABEL) else messages.label_removed(settings.TRIGGER_LABEL)
 
 
 def _ground(job: Job, github: GitHub, git: Git) -> Ground:

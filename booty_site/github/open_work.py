@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -49,6 +50,26 @@ def labelled_issues(github: GitHub, label: str) -> Iterator[IssueLabelled]:
                     default_branch=github.repository.default_branch,
                     found=True,
                 )
+
+
+@dataclass(frozen=True)
+class IssueState:
+    """What an issue is now."""
+
+    is_open: bool
+    labels: frozenset[str]
+    updated_at: datetime
+
+    def has_label(self, name: str) -> bool:
+        return name.casefold() in self.labels
+
+
+def issue_state(github: GitHub, number: int) -> IssueState:
+    """Return what an issue is now, as GitHub says when asked. Raises GitHubRefused."""
+    with refusals(f"reading issue #{number}"):
+        issue = github.repository.get_issue(number)
+        labels = frozenset(label.name.casefold() for label in issue.labels)
+        return IssueState(issue.state == "open", labels, issue.updated_at or datetime.now(UTC))
 
 
 def labelled_by(github: GitHub, number: int, label: str) -> tuple[str, datetime | None]:

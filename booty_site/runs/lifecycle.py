@@ -156,13 +156,14 @@ def cancel(run: Run, *, by: str) -> bool:
     A run whose failure is noted has its end already: it may have been reported.
     """
     with transaction.atomic():
-        return _end(_row(run).filter(failure_code=""), run, _ending(State.CANCELLED, "", f"Cancelled by {by}.", {}), {})
+        return _end(_row(run).filter(failure_code=""), run, _taking_away(State.CANCELLED, f"Cancelled by {by}."), {})
 
 
 def supersede(runs: Iterable[Run], *, reason: str) -> int:
     """End active runs that newer work has made pointless; returns how many were ended here."""
     with transaction.atomic():
-        return sum(_end(_row(run).filter(failure_code=""), run, _ending(State.SUPERSEDED, "", reason, {}), {}) for run in runs)
+        ending = _taking_away(State.SUPERSEDED, reason)
+        return sum(_end(_row(run).filter(failure_code=""), run, ending, {}) for run in runs)
 
 
 def _ending(state: State, code: str, summary: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,6 +178,13 @@ def _ending(state: State, code: str, summary: str, values: Mapping[str, Any]) ->
         "not_before": None,
         **{name: redact(value) if type(value) is str else value for name, value in values.items()},
     }
+
+
+def _taking_away(state: State, summary: str) -> dict[str, Any]:
+    """Return the fields of a row that ends so whoever holds it; it keeps the time until which its holder may still speak."""
+    fields = _ending(state, "", summary, {})
+    del fields["lease_expires_at"]
+    return fields
 
 
 def _end(rows: models.QuerySet[Any], run: Run, fields: Mapping[str, Any], payloads: Mapping[str, Any]) -> bool:

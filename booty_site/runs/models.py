@@ -10,6 +10,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -145,6 +146,16 @@ class Run(models.Model):
     def derived_event_id(self) -> str:
         """The id of this run's one Sentry event, the same whoever sends it and however often."""
         return uuid.uuid5(SENTRY_EVENTS, str(self.pk)).hex
+
+    @property
+    def may_be_spoken_of_until(self) -> datetime | None:
+        """Until when a holder whose run was ended by someone else may still say that it is at work; None when there is none.
+
+        It speaks for no longer than its lease, and what it says is on its way for no longer than an answer is awaited.
+        """
+        if not self.is_terminal or self.lease_expires_at is None:
+            return None
+        return self.lease_expires_at + timedelta(seconds=settings.BOOTY_GITHUB_SECONDS)
 
     @property
     def duration(self) -> timedelta | None:

@@ -70,6 +70,10 @@ def _mark_sent(notice: Notice, receipt: Receipt) -> None:
         if rows.filter(again=False).update(state=NoticeState.SENT, **told) != 1:
             # While it was being sent, something changed that it has to mention.
             rows.update(again=False, due_at=timezone.now(), **told)
+        until = run.may_be_spoken_of_until
+        if until and until > told["sent_at"]:
+            # A holder that was cut off may contradict it until then.
+            rows.update(state=NoticeState.OWED, due_at=until)
         if first:
             owe_again(run, run.mentioned_in(notice.kind))
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import redis
 from django.db import connection, transaction
+from django.utils import timezone
 from pytest_django import Settings
 
 from booty_site import fence
 from booty_site.errors import RunStopped
-from booty_site.runs import dispatch, lifecycle, notices
+from booty_site.runs import dispatch, kinds, lifecycle, notices
 from booty_site.runs.lease import Heartbeat
 from booty_site.runs.models import SENTRY_NOTICE, NoticeState
 from booty_site.runs.states import State
@@ -91,6 +93,26 @@ def test_work_that_ends_by_itself_after_its_run_was_lost_is_left_alone(settings:
         lifecycle.cancel(job, by="operator")
         assert heartbeat.lost.wait(10)
     assert not abandoned.is_set()
+
+
+def test_a_cancellation_is_told_once_more_when_the_one_cut_off_can_not_contradict_it_any_more(world: GitHubWorld) -> None:
+    job = lifecycle.claim(Job, world.job_for_issue().pk, "host:1")
+    assert job is not None
+    lifecycle.cancel(job, by="operator")
+    assert notices.send(job.notices.get())
+    job.refresh_from_db()
+    notice = job.notices.get()
+    assert (notice.state, notice.due_at) == (NoticeState.OWED, job.may_be_spoken_of_until)
+    assert notice.due_at > timezone.now()
+    # The holder's last words arrive after the cancellation was told; nobody is left to take them back.
+    kinds.kind_of(job).notifier.announce(job)
+    moved = timezone.now() - timedelta(seconds=1)
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=moved - timedelta(hours=1))
+    job.notices.update(due_at=moved)
+    assert notices.send(job.notices.get())
+    (comment,) = world.double.comments(job.repository, job.issue_number)
+    assert "Cancelled by operator." in comment.body
+    assert job.notices.get().state == NoticeState.SENT
 
 
 def test_what_changes_while_it_is_told_is_told_again(world: GitHubWorld) -> None:

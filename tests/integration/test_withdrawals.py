@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
+from django.utils import timezone
 
 from booty_site.runs import lifecycle
 from booty_site.runs.states import State
 from jobs.models import Job
-from tests.factories import GitHubWorld
+from jobs.tasks import process_job
+from tests.factories import LABEL, REPOSITORY, GitHubWorld
 from verifier.models import VerificationRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,3 +84,42 @@ def test_a_labelling_that_comes_late_starts_nothing_after_a_later_one(world: Git
     answer = deliver("issues", at(issue, "issue", "2020-01-01T00:00:00Z", "labeled"))
     assert answer.json()["status"] == "duplicate"
     assert Job.objects.count() == 1
+
+
+def labelled(world: GitHubWorld, deliver: Deliver) -> Job:
+    """Return the queued Job of an issue that was just labelled."""
+    deliver("issues", world.label_payload())
+    return Job.objects.get()
+
+
+def worked_on(job: Job) -> Job:
+    process_job(str(job.pk))
+    job.refresh_from_db()
+    return job
+
+
+def test_an_issue_that_was_closed_without_our_being_told_is_not_worked_on(world: GitHubWorld, deliver: Deliver) -> None:
+    job = labelled(world, deliver)
+    world.double.close_issue(REPOSITORY, job.issue_number, by="ada")
+    assert (worked_on(job).state, job.summary) == (
+        State.CANCELLED,
+        "The issue was closed before the work began, so nothing was changed.",
+    )
+    (status,) = world.double.comments(REPOSITORY, job.issue_number)
+    assert "was closed before the work began" in status.body
+
+
+def test_an_issue_that_lost_its_label_without_our_being_told_is_not_worked_on(world: GitHubWorld, deliver: Deliver) -> None:
+    job = labelled(world, deliver)
+    world.double.unlabel_issue(REPOSITORY, job.issue_number, LABEL, by="ada")
+    assert (worked_on(job).state, job.summary) == (
+        State.CANCELLED,
+        "The label agent:builder was removed before the work began, so nothing was changed.",
+    )
+
+
+def test_an_answer_of_github_that_is_older_than_its_webhook_is_not_gone_by(world: GitHubWorld, deliver: Deliver) -> None:
+    job = labelled(world, deliver)
+    Job.objects.update(labelled_at=timezone.now() + timedelta(minutes=1))
+    world.double.close_issue(REPOSITORY, job.issue_number, by="ada")
+    assert (worked_on(job).state, job.setback) == (State.WAITING, "GitHubRefused: GitHub's answer is older than its webhook")

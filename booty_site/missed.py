@@ -16,13 +16,14 @@ from booty_site.errors import GitHubRefused
 from booty_site.github import deliveries, events, open_work
 from booty_site.github.client import GitHub
 from booty_site.github.connect import connect, installed_repositories, integration
-from booty_site.models import DeliveryStatus, Source, WebhookDelivery
+from booty_site.models import DeliveryStatus, Source, Turn, WebhookDelivery
 from booty_site.redaction import redact
 from booty_site.runs import dispatch
 
 logger = logging.getLogger(__name__)
 # GitHub keeps deliveries for some days; older ones are found by what they were about.
 LOOK_BACK = timedelta(days=1)
+TURN = "failed deliveries"
 # The share of GitHub's hourly requests that is left to the work itself.
 SPARED = 0.3
 Work = events.PullRequestChanged | events.IssueLabelled
@@ -36,13 +37,16 @@ def look() -> int:
 
 
 def _ask_again() -> int:
-    if not settings.GITHUB_APP_ID:
+    """Ask for failed deliveries, one process at a time: two that count the same attempts would both ask for the last one."""
+    if not settings.GITHUB_APP_ID or not Turn.objects.take(TURN, settings.BOOTY_MISSED_SECONDS):
         return 0
     try:
         return deliveries.ask_again(integration(), datetime.now(UTC) - LOOK_BACK)
     except GitHubRefused as error:
         logger.warning("GitHub can't be asked for failed deliveries: %s", redact(str(error)))
         return 0
+    finally:
+        Turn.objects.give_back(TURN)
 
 
 def _look_around() -> int:

@@ -1,6 +1,9 @@
-"""Deliveries: every webhook request that was accepted or ignored, each once. Repositories: what an operator decides of them."""
+"""Deliveries: every webhook request that was accepted or ignored, each once. Repositories: what an operator decides of
+them. Turns: what only one process does at a time."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -93,3 +96,27 @@ class Repository(models.Model):
 
     def __str__(self) -> str:
         return "all repositories" if self.name == EVERYTHING else self.name
+
+
+class TurnManager(models.Manager["Turn"]):
+    def take(self, name: str, seconds: float) -> bool:
+        """Take the turn at something for at most so long; False while another process has it."""
+        now = timezone.now()
+        until = now + timedelta(seconds=seconds)
+        _, new = self.get_or_create(name=name, defaults={"until": until})
+        return new or self.filter(name=name, until__lte=now).update(until=until) == 1
+
+    def give_back(self, name: str) -> None:
+        self.filter(name=name).update(until=timezone.now())
+
+
+class Turn(models.Model):
+    """The right to do something that two processes must not do at once; it runs out if its holder dies."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    until = models.DateTimeField()
+
+    objects = TurnManager()
+
+    def __str__(self) -> str:
+        return self.name

@@ -8,14 +8,16 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 
 from booty_site import missed
-from booty_site.models import DeliveryStatus, Source, WebhookDelivery
+from booty_site.models import DeliveryStatus, Source, Turn, WebhookDelivery
 from booty_site.runs.states import State
 from jobs.models import Job
 from jobs.tasks import process_job
-from tests.doubles.github import WebhookTarget
+from tests.doubles.github import RecordedRequest, WebhookTarget
 from tests.factories import LABEL, REPOSITORY, GitHubWorld
 from verifier.models import VerificationRun
 
@@ -201,3 +203,24 @@ def test_who_labelled_an_issue_is_asked_only_when_it_has_no_job(world: GitHubWor
     world.label_payload()
     assert [missed.look(), missed.look()] == [1, 0]
     assert len(asked) == 1
+
+
+def test_two_reconcilers_do_not_ask_for_the_same_delivery_at_once(world: GitHubWorld, receiver: Receiver) -> None:
+    failed_delivery(world, receiver, 503)
+    also_found: list[int] = []
+
+    def look_meanwhile(request: RecordedRequest) -> None:
+        if not also_found:
+            also_found.append(-1)
+            also_found[0] = missed.look()
+            connection.close()
+
+    world.double.on_request("GET", r"/app/hook/deliveries", look_meanwhile)
+    assert missed.look() == 1
+    assert also_found == [0]
+
+
+def test_the_turn_of_a_reconciler_that_died_runs_out() -> None:
+    assert [Turn.objects.take("a job", 60), Turn.objects.take("a job", 60)] == [True, False]
+    Turn.objects.update(until=timezone.now())
+    assert Turn.objects.take("a job", 60)

@@ -61,12 +61,14 @@ def send(notice: Notice) -> bool:
 
 def _mark_sent(notice: Notice, receipt: Receipt) -> None:
     """Note what was delivered; what mentions it is owed again, so that it gets the mention."""
-    run, first = notice.run, not notice.sent_at
+    run = notice.run
     rows = type(notice)._default_manager.filter(pk=notice.pk)
     with transaction.atomic():
         if receipt.values:
             type(run)._default_manager.filter(pk=run.pk).update(**receipt.values)
         told: dict[str, Any] = {"sent_at": timezone.now(), "url": receipt.url, "last_error": ""}
+        # Asked of the database: whoever was stopped for long finds that another has sent it.
+        first = rows.filter(sent_at=None).exists()
         if rows.filter(again=False).update(state=NoticeState.SENT, **told) != 1:
             # While it was being sent, something changed that it has to mention.
             rows.update(again=False, due_at=timezone.now(), **told)

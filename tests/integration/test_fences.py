@@ -138,6 +138,25 @@ def test_what_changes_while_it_is_told_is_told_again(world: GitHubWorld) -> None
     assert notice.state == NoticeState.SENT
 
 
+def test_whoever_sends_what_another_has_sent_meanwhile_owes_nothing_again(world: GitHubWorld) -> None:
+    job = failed(world)
+    notice = job.notices.get(kind=OUTCOME_COMMENT)
+    sent: list[bool] = []
+
+    def send_meanwhile(request: RecordedRequest) -> None:
+        if not sent:
+            sent.append(False)
+            job.notices.filter(pk=notice.pk).update(due_at=timezone.now())
+            sent[0] = notices.send(job.notices.get(pk=notice.pk))
+            notices.send_owed(job)
+            connection.close()
+
+    world.double.on_request("GET", COMMENTS, send_meanwhile)
+    notices.send(notice)
+    assert sent == [True]
+    assert not job.notices.exclude(state=NoticeState.SENT).exists()
+
+
 def test_a_status_that_was_told_before_the_outcome_gets_its_link(world: GitHubWorld) -> None:
     job = failed(world)
     assert notices.send(job.notices.get(kind=STATUS_COMMENT))

@@ -28,7 +28,7 @@ BREAK = "cat > /dev/null; echo 'def add(a, b): return 0' >> calculator.py"
 def built(job: Job) -> Job:
     process_job(str(job.pk))
     job.refresh_from_db()
-    assert not job.notices.exclude(state="sent").exists()
+    assert not job.notices.filter(sent_at=None).exists()
     return job
 
 

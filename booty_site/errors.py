@@ -39,6 +39,13 @@ class EnvironmentUnavailable(WorkspaceUnavailable):
     public = "No Python environment could be made for the repository's commands."
 
 
+class SandboxUnavailable(BootyError):
+    """The sandbox for a repository's commands could not be made. Without it nothing of a repository is run."""
+
+    code = "sandbox_unavailable"
+    public = "The sandbox could not be started on the worker."
+
+
 class EngineFailed(BootyError):
     """The coding engine could not be started, or ended in a way that says nothing about the code."""
 

@@ -10,13 +10,15 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 OUTPUT_HEAD = 16 * 1024
 OUTPUT_TAIL = 48 * 1024
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.05
 GRACE_SECONDS = 0.5
 MARK = "BOOTY_COMMAND_MARK"
 
@@ -26,6 +28,7 @@ class Ending(StrEnum):
 
     EXITED = "exited"
     TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
     STOPPED = "stopped"
     NOT_STARTED = "not_started"
 
@@ -48,6 +51,56 @@ class CommandResult:
     @property
     def ok(self) -> bool:
         return self.ending is Ending.EXITED and self.exit_code == 0
+
+
+class Wrapped(Protocol):
+    """A command as it is started on the host, on its way into a sandbox."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    descriptors: tuple[int, ...]
+
+    def started(self) -> None:
+        """Close the descriptors: the command has them by now."""
+
+    def excess(self) -> bool:
+        """Tell whether the command uses more memory than it may."""
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End what runs in the sandbox, whatever became of the process that started it."""
+
+    def verify(self, output: str) -> None:
+        """Raise SandboxUnavailable if it was the sandbox that failed, not the command."""
+
+
+# (argv, folder, environment, seconds) -> the same, to be started on the host
+Wrap = Callable[[Sequence[str], Path, Mapping[str, str], float], AbstractContextManager[Wrapped]]
+
+
+class Unwrapped:
+    """A command that is started as it is."""
+
+    descriptors: tuple[int, ...] = ()
+
+    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self.argv, self.cwd, self.env = tuple(argv), cwd, env
+
+    def started(self) -> None:
+        """Nothing was opened for it."""
+
+    def excess(self) -> bool:
+        return False
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Ask politely first; the caller ends what is left."""
+        if process.poll() is None:
+            _signal_group(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_SECONDS)
+
+    def verify(self, output: str) -> None:
+        """There is no sandbox that could fail."""
 
 
 class CappedOutput:
@@ -84,8 +137,12 @@ def run_command(
     should_stop: Callable[[], bool] = lambda: False,
     on_output: Callable[[str], None] = lambda text: None,
     owner: str = "",
+    wrap: Wrap | None = None,
 ) -> CommandResult:
     """Run `argv` without a shell and return its result; never raises for what the command does.
+
+    `wrap` puts it into a sandbox; then `cwd` and `env` are those inside, and SandboxUnavailable is raised when the sandbox
+    fails.
 
     The command gets `env` and nothing else of this process's environment, no inherited descriptor and
     a session of its own. After `timeout` seconds, or as soon as `should_stop()` is true, its whole
@@ -95,31 +152,36 @@ def run_command(
     """
     mark = f"{owner}:{uuid.uuid4().hex}"
     started = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env={**env, MARK: mark},
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        reason = f"{argv[0]}: {error.strerror or 'could not be started'}"
-        return CommandResult(tuple(argv), Ending.NOT_STARTED, None, time.monotonic() - started, reason)
-
     output = CappedOutput()
-    try:
-        ending = _follow(process, stdin.encode(), output, started + timeout, should_stop, on_output)
-    finally:
-        _kill_tree(process, mark)
+    with wrap(argv, cwd, env, timeout) if wrap else nullcontext(Unwrapped(argv, cwd, env)) as command:
+        try:
+            process = subprocess.Popen(
+                command.argv,
+                cwd=command.cwd,
+                env={**command.env, MARK: mark},
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=command.descriptors,
+            )
+        except OSError as error:
+            reason = f"{command.argv[0]}: {error.strerror or 'could not be started'}"
+            return CommandResult(tuple(argv), Ending.NOT_STARTED, None, time.monotonic() - started, reason)
+        command.started()
+        try:
+            ending = _follow(process, command, stdin.encode(), output, started + timeout, should_stop, on_output)
+        finally:
+            _kill_tree(process, command, mark)
+        if ending is Ending.EXITED:
+            command.verify(output.text())
     exit_code = process.returncode if ending is Ending.EXITED else None
     return CommandResult(tuple(argv), ending, exit_code, time.monotonic() - started, output.text())
 
 
 def _follow(
     process: subprocess.Popen[bytes],
+    command: Wrapped,
     stdin: bytes,
     output: CappedOutput,
     deadline: float,
@@ -150,6 +212,8 @@ def _follow(
                 return Ending.EXITED
             if should_stop():
                 return Ending.STOPPED
+            if command.excess():
+                return Ending.OUT_OF_MEMORY
             if time.monotonic() >= deadline:
                 return Ending.TIMED_OUT
 
@@ -179,16 +243,13 @@ def _drain(selector: selectors.BaseSelector, process: subprocess.Popen[bytes], o
     return True
 
 
-def _kill_tree(process: subprocess.Popen[bytes], mark: str) -> None:
+def _kill_tree(process: subprocess.Popen[bytes], command: Wrapped, mark: str) -> None:
     """End the command's session and every process that still carries its mark.
 
     The mark in the environment finds what left the session (`setsid`, double fork); a payload that
     also rewrites its environment is a matter for the sandbox.
     """
-    if process.poll() is None:
-        _signal_group(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
+    command.kill(process)
     _signal_group(process.pid, signal.SIGKILL)
     _kill_marked(mark)
     process.wait()

@@ -198,7 +198,7 @@ class CommandRecord(models.Model):
     attempt = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=40, help_text="the step, such as fetch, install or test")
     argv = models.JSONField()
-    ending = models.CharField(max_length=12, blank=True, choices=[(ending, ending.replace("_", " ")) for ending in Ending])
+    ending = models.CharField(max_length=16, blank=True, choices=[(ending, ending.replace("_", " ")) for ending in Ending])
     exit_code = models.IntegerField(null=True, blank=True)
     started_at = models.DateTimeField(default=timezone.now)
     seconds = models.FloatField(null=True, blank=True)

@@ -74,7 +74,11 @@ class Service:
         return self.run_of_pull(number)
 
     def wait_until_told(self, table: str) -> None:
-        self._wait(lambda: not self.rows(f"SELECT 1 FROM {table} WHERE sent_at IS NULL AND state = 'owed'"), "every notice to be sent", 60)
+        self._wait(
+            lambda: not self.rows(f"SELECT 1 FROM {table} WHERE sent_at IS NULL AND state = 'owed'"),
+            "every notice to be sent",
+            60,
+        )
 
     def _wait(self, condition: Any, what: str, seconds: float) -> None:
         try:

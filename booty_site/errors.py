@@ -43,7 +43,7 @@ class SandboxUnavailable(BootyError):
     """The sandbox for a repository's commands could not be made. Without it nothing of a repository is run."""
 
     code = "sandbox_unavailable"
-    public = "The sandbox could not be started on the worker."
+    public = "The sandbox could not be started on the worker. The run's page in the admin says why."
 
 
 class EngineFailed(BootyError):

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from booty_site.execution.process import CommandResult, Ending, run_command
-from booty_site.execution.sandbox import seccomp
 from booty_site.execution.sandbox.bubblewrap import Bubblewrap
 from booty_site.execution.sandbox.limits import Limits
 
 Run = Callable[..., CommandResult]
+NUMBERS = {
+    "x86_64": {"bpf": 321, "ptrace": 101, "unshare": 272, "keyctl": 250, "mount": 165, "memfd_create": 319},
+    "aarch64": {"bpf": 280, "ptrace": 117, "unshare": 97, "keyctl": 219, "mount": 40, "memfd_create": 279},
+}
 LIMITS = Limits(memory_mib=1024, disk_mib=100, processes=64)
 PYTHON = str(Path(sys.base_prefix).resolve() / "bin" / f"python3.{sys.version_info.minor}")
 
@@ -100,9 +103,9 @@ def test_no_process_of_the_host_is_seen(run: Run) -> None:
     assert "No such process" in seen.output
 
 
-@pytest.mark.parametrize(("name", "number"), [("bpf", 321), ("ptrace", 101), ("unshare", 272), ("keyctl", 250), ("mount", 165)])
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
-def test_a_dangerous_system_call_is_refused(name: str, number: int, run: Run) -> None:
+@pytest.mark.parametrize("name", ["bpf", "ptrace", "unshare", "keyctl", "mount", "memfd_create"])
+def test_a_dangerous_system_call_is_refused(name: str, run: Run) -> None:
+    number = NUMBERS[os.uname().machine][name]
     line = f"import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.syscall({number}, 0, 0, 0, 0, 0), ctypes.get_errno())"
     assert run(PYTHON, "-c", line).output == "-1 1\n", name
 
@@ -123,8 +126,9 @@ def test_a_disk_that_is_full_is_full_for_the_command_alone(run: Run) -> None:
     assert result.output.count("No space left on device") >= 2
 
 
-def test_a_daemon_ends_with_its_command(run: Run, tmp_path: Path) -> None:
-    run("sh", "-c", "setsid sleep 6543 & disown 2>/dev/null; echo done")
+def test_a_daemon_ends_with_its_command(run: Run) -> None:
+    started = run("sh", "-c", "setsid sleep 6543 & sleep 0.2; ps -eo args 2>/dev/null || cat /proc/[0-9]*/cmdline")
+    assert "6543" in started.output
     assert not _running("6543")
 
 
@@ -133,11 +137,6 @@ def test_what_ignores_sigterm_is_ended_at_its_time_limit(run: Run) -> None:
     assert result.ending is Ending.TIMED_OUT
     assert not _running("6544")
     assert not _running("6545")
-
-
-def test_a_filter_is_there_for_each_architecture() -> None:
-    for machine in seccomp.ARCHITECTURES:
-        assert len(seccomp.program(machine)) % 8 == 0
 
 
 def _running(argument: str) -> bool:

